@@ -1,0 +1,111 @@
+"""The slice of the cloud that one host is to make true. ``GET /agent/v1/wanted?after=<revision>`` (long poll).
+
+``tests/golden/wire.json`` holds a sample: agents of the previous release must be able to read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Power(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+    GONE = "gone"  # the guest, its disks and everything else of it are to be removed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """What a root disk is cloned from; the agent fetches ``/agent/v1/images/{id}`` once and keeps it."""
+
+    id: str
+    disk_format: str  # qcow2 | raw
+    size: int  # bytes of the file
+    checksum: str  # sha512 in hex
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disk:
+    """The root disk: a copy-on-write child of the image on the host's own storage."""
+
+    image: Image
+    size_gib: int  # 0: as large as the image says
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nic:
+    port_id: str  # also the logical port's name in OVN (iface-id)
+    mac: str
+    mtu: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metadata:
+    """What a guest may learn about itself, from the metadata service or from the config drive."""
+
+    hostname: str
+    name: str
+    project_id: str
+    availability_zone: str
+    launch_index: int = 0
+    created_at: str = ""  # ISO 8601, UTC
+    keys: dict[str, str] = field(default_factory=dict)  # name -> public key
+    meta: dict[str, str] = field(default_factory=dict)  # the server's metadata items
+    user_data: bytes | None = None  # decoded, at most 64 KiB
+    admin_pass: str = ""
+    vendor_data: dict[str, Any] = field(default_factory=dict)
+    network_data: dict[str, Any] = field(default_factory=dict)  # network_data.json, whole, from the real ports
+    security_groups: list[str] = field(default_factory=list)
+    instance_type: str = ""
+    addresses: dict[str, list[str]] = field(default_factory=dict)  # local-ipv4, public-ipv4 of the EC2 dialect
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """One guest. The agent compares each field with what it sees and takes the next step.
+
+    ``boot`` grows by one with each reboot that is asked for. A guest that runs with a smaller one is shut down
+    (``hard``: at once; else by ACPI, with ``shutdown_seconds`` of patience) and started again.
+    """
+
+    id: str
+    revision: int
+    name: str
+    power: Power
+    vcpus: int
+    ram_mib: int
+    disk: Disk
+    nics: tuple[Nic, ...]
+    metadata: Metadata
+    config_drive: bool = False
+    boot: int = 1
+    hard: bool = True
+    shutdown_seconds: int = 60
+    machine: str = ""  # machine type, fixed at the first start so that a guest may migrate; "" lets the driver choose
+    hints: dict[str, str] = field(default_factory=dict)  # hw_* image properties and flavor extra specs that we honour
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetadataPort:
+    """A network that has guests on this host: where its metadata service listens.
+
+    ``ports`` tells who asks: the fixed address a request comes from, to the server id.
+    """
+
+    network_id: str
+    port_id: str  # logical port of type localport, on every host
+    mac: str
+    addresses: tuple[str, ...]  # with prefix length: 10.0.0.2/24; the service also owns 169.254.169.254/32 and fe80::a9fe:a9fe/64
+    mtu: int
+    servers: dict[str, str]  # fixed address (v4, v6, v6 link-local) -> server id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    revision: int
+    host: str
+    ovn_remote: str  # southbound database: tcp:HOST:PORT[,tcp:...]
+    servers: tuple[Server, ...] = ()
+    metadata_ports: tuple[MetadataPort, ...] = ()
