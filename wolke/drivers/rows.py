@@ -8,9 +8,11 @@ Tables and columns: ovn-nb(5).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from wolke.drivers.hypervisor import DriverError
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,8 +23,19 @@ class Ref:
     key: str
 
 
-# Sets are frozensets, maps are dicts with string keys and values; an optional column that is empty is ``None``.
-Value = str | int | bool | None | Ref | frozenset[str] | frozenset[int] | frozenset[Ref] | Mapping[str, str]
+# Sets are frozensets, maps are dicts (integers as values only in QoS); an optional column that is empty is ``None``.
+Value = (
+    str
+    | int
+    | bool
+    | None
+    | Ref
+    | frozenset[str]
+    | frozenset[int]
+    | frozenset[Ref]
+    | Mapping[str, str]
+    | Mapping[str, int]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +46,16 @@ class Row:
     ----------
     table : of the northbound schema, such as ``Logical_Switch_Port``
     key : unique within its table. It is the ``name`` column where the table has a unique one, and stands in
-        ``external_ids:wolke-key`` in every table.
+        ``external_ids:wolke-key`` in every table that has external_ids. Static_MAC_Binding has none: its key is
+        ``"<logical_port> <ip>"`` and its owner that of the router port it names.
     owner : ``kind/id`` of the resource that the row belongs to; stands in ``external_ids:wolke-owner``
     columns : only what we set; columns that are not named are the engine's or another owner's and are not compared.
         A map in ``columns`` is compared whole; ``external_ids`` is merged with the two keys above.
     parents : (table, key, column) of rows that must list this one in that set column, such as
         ``("Logical_Switch", "net-1", "ports")`` or ``("Port_Group", "pg_1", "ports")``. Their membership belongs to
         this row: it is added and taken away by mutation, so the parent never has to be written whole.
+        Every column that may hold many rows or none is such a membership and never stands in ``columns``; columns
+        that hold one row (``dhcpv4_options``) or at least one (``Meter.bands``) are ``Ref`` values of the row itself.
     """
 
     table: str
@@ -91,26 +107,49 @@ def plan(wanted: Iterable[Row], found: Iterable[Row]) -> list[Change]:
     return changes
 
 
-class MissingRow(Exception):
+class MissingRow(DriverError):
     """A change names a row that does not exist (yet): whoever asked tries again later."""
+
+
+class Refused(DriverError):
+    """The database, or its schema, does not take a change; the message names the table and the key."""
+
+
+class Unavailable(DriverError):
+    """The database cannot be reached, or did not answer in time; whether the change was written is not known."""
 
 
 class Northbound(Protocol):
     """What the control plane asks of OVN's northbound database; promises in ``tests/drivers/northbound.py``."""
 
     def rows(self, owner: str) -> list[Row]:
-        """All rows of one owner with every column they were given and the parents that list them now."""
+        """All rows of one owner with every column but memberships, and the parents that list them now."""
 
     def owners(self) -> set[str]:
         """Every owner that has a row; for the sweep."""
 
     def apply(self, changes: list[Change]) -> None:
-        """Write all changes in one transaction, or none. A delete of an absent row is no error.
+        """Write all changes in one transaction, or none; may be repeated.
+
+        A delete of an absent row is no error; an insert of a row that this owner already has writes it over.
+        When it returns, ``rows`` shows the result.
 
         Raises
         ------
-        MissingRow: a parent or ``Ref`` does not exist and is not inserted by the same call
+        MissingRow: a parent or ``Ref``, or the row to update, does not exist and is not inserted by the same call
+        Refused: the schema, an index or another owner of the same row stands against it
+        Unavailable: no connection, or no answer in time; the same call may be made again
         """
+
+    def has(self, table: str, column: str | None = None) -> bool:
+        """Whether the schema of the running OVN knows the table, or its column (older ones lack some)."""
+
+    def set_options(self, options: Mapping[str, str | None]) -> None:
+        """Set single keys of ``NB_Global.options`` (``None`` takes one away); all others stay as they are."""
 
     def sync(self, seconds: float) -> bool:
         """Wait until every chassis has applied what was written before (``hv_cfg``); False when time is up."""
+
+    def watch(self, changed: Callable[[str, bool], None]) -> None:
+        """Call ``changed(logical port, up)`` from a thread for each change of ``up``, and for every port after a
+        (re)connect, so that nothing is missed. It must return quickly and not call this object."""
