@@ -1,0 +1,80 @@
+"""``cloud``: the whole control plane in this process, with its own database and clock, and hosts that live in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from wolke import cloud as control
+from wolke.core.app import App, quiet_app
+from wolke.core.auth import Caller
+from wolke.core.config import Config
+from wolke.core.errors import Unauthorized
+
+RED, BLUE, DOMAIN = "11111111111111111111111111111111", "22222222222222222222222222222222", "default"
+
+
+def persona(name: str, project: str, *roles: str, **more: Any) -> Caller:
+    return Caller(
+        user_id=f"user-{name}", user_name=name, user_domain_id=DOMAIN, project_id=project, project_name=f"project-{project[:1]}",
+        project_domain_id=DOMAIN, roles=frozenset(roles), expires_at=time.time() + 3600, audit_id=name, **more,
+    )  # fmt: skip
+
+
+PERSONAS = {
+    "admin": persona("admin", RED, "admin", "manager", "member", "reader"),
+    "member": persona("member", RED, "member", "reader"),
+    "reader": persona("reader", RED, "reader"),
+    "stranger": persona("stranger", BLUE, "member", "reader"),
+}
+
+
+class Cloud:
+    """The control plane and a client for each persona: ``cloud.member.get("/network/v2.0/ports")``."""
+
+    def __init__(self, directory: Path, url: str = "") -> None:
+        self.now = 1_800_000_000.0
+        self.app: App = quiet_app(Config(state=str(directory), database=url, threads=4), clock=lambda: self.now)
+        self.app.database.create_tables()
+        control.assemble(self.app)
+        self.app.authenticate = self.authenticate
+        control.bootstrap(self.app)
+        self.lanes = control.lanes(self.app)
+        self.web = control.web(self.app)
+        self.admin, self.member, self.reader, self.stranger = map(
+            self.client, ("admin", "member", "reader", "stranger")
+        )
+        self.nobody = TestClient(self.web, raise_server_exceptions=False)
+
+    @staticmethod
+    def authenticate(token: str) -> Caller:
+        if token not in PERSONAS:
+            raise Unauthorized("The request you have made requires authentication.")
+        return PERSONAS[token]
+
+    def client(self, name: str, **headers: str) -> TestClient:
+        return TestClient(self.web, headers={"X-Auth-Token": name, **headers}, raise_server_exceptions=False)
+
+    def settle(self, rounds: int = 50) -> None:
+        """Run the loops until nothing is due."""
+        for _ in range(rounds):
+            if not sum(lane.run_once(self.app.database) for lane in self.lanes):
+                return
+        raise AssertionError("the loops do not come to rest")
+
+    def close(self) -> None:
+        self.app.close()
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
+        made = Cloud(Path(directory))
+        yield made
+        made.close()

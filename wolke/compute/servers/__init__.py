@@ -1,0 +1,1 @@
+"""Servers: the guests of a project."""

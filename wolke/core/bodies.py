@@ -1,0 +1,93 @@
+"""Request bodies: msgspec structs that refuse what they do not know, and errors that name the field."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from wolke.core.errors import BadRequest
+from wolke.core.versions import Since, Version
+
+__all__ = ["UNSET", "Body", "Text255", "UnsetType", "envelope", "given", "parse"]
+
+Text255 = Annotated[str, Meta(max_length=255)]
+
+
+class Body(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What one call takes. ``UNSET`` as a default means "not given"; a field's microversions stand in ``Since``."""
+
+
+def envelope(singular: str, inner: Any, plural: str = "") -> type[Struct]:
+    """The object around a body: ``{"port": {...}}``, or ``{"ports": [{...}]}`` where a plural may come instead."""
+    fields: list[Any] = [(singular, inner)] if not plural else [
+        (singular, inner | UnsetType, UNSET),
+        (plural, list[inner] | UnsetType, UNSET),
+    ]  # fmt: skip
+    return msgspec.defstruct(
+        f"{getattr(inner, '__name__', singular)}Envelope", fields, forbid_unknown_fields=True, kw_only=True
+    )
+
+
+def given(body: Struct) -> dict[str, Any]:
+    """The fields that the caller has sent, by attribute name."""
+    found = ((name, getattr(body, name)) for name in body.__struct_fields__)
+    return {name: value for name, value in found if value is not UNSET}
+
+
+_PLACE = re.compile(r"(?P<what>.*?)(?: - at `(?P<place>[^`]*)`)?$", re.DOTALL)
+
+
+def parse(type: Any, raw: bytes, version: Version | None = None) -> Any:
+    """The decoded body.
+
+    Raises
+    ------
+    BadRequest: no JSON, or a field that is unknown, missing, of the wrong type or length; the message names it
+    """
+    try:
+        body = msgspec.json.decode(raw, type=type, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(explain(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"Malformed request body: {error}" if raw else "A JSON body is required.") from error
+    if version is not None and isinstance(body, Struct):
+        _check_versions(body, msgspec.json.decode(raw), version)
+    return body
+
+
+def explain(error: str) -> str:
+    """
+    >>> explain("Expected `str`, got `int` - at `$.port.name`")
+    'Invalid input for port.name: Expected `str`, got `int`'
+    """
+    match = _PLACE.match(error)
+    assert match
+    place = (match["place"] or "").removeprefix("$").removeprefix(".")
+    return f"Invalid input for {place}: {match['what']}" if place else f"Invalid input: {match['what']}"
+
+
+@cache
+def _marks(type: type[Struct]) -> dict[str, Since]:
+    hints = get_type_hints(type, include_extras=True)
+    names = dict(zip(type.__struct_fields__, type.__struct_encode_fields__, strict=True))
+    return {
+        names[name]: mark
+        for name, hint in hints.items()
+        if get_origin(hint) is Annotated
+        for mark in get_args(hint)[1:]
+        if isinstance(mark, Since)
+    }
+
+
+def _check_versions(body: Struct, raw: Any, version: Version) -> None:
+    for name, mark in _marks(type(body)).items():
+        if name in raw and not mark.has(version):
+            raise BadRequest(f"Additional properties are not allowed ('{name}' was unexpected)")
+    for name, encoded in zip(body.__struct_fields__, body.__struct_encode_fields__, strict=True):
+        inner = getattr(body, name)
+        if isinstance(inner, Struct):
+            _check_versions(inner, raw[encoded], version)

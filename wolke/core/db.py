@@ -1,0 +1,172 @@
+"""The database: tables, transactions, and what both SQLite and PostgreSQL need to behave alike.
+
+One write transaction per API call. SQLite: WAL, ``BEGIN IMMEDIATE`` for writes, so a transaction that has begun can always
+commit. PostgreSQL: READ COMMITTED and explicit locks (``lock``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import msgspec
+from sqlalchemy import JSON, Engine, String, create_engine, event, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import QueuePool
+
+from wolke.core.bell import Bell, LocalBell
+
+Clock = Callable[[], float]
+Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: String(255),
+        dict[str, Any]: JSON,
+        dict[str, str]: JSON,
+        list[str]: JSON,
+        list[Any]: JSON,
+    }
+
+
+class Resource(Base):
+    """What every API resource has. ``revision`` grows with each change of a wanted column through the ORM.
+
+    Loops and agents write *seen* columns by Core updates, which leave ``revision`` and ``updated_at`` alone.
+    """
+
+    __abstract__ = True
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True, default=lambda: str(uuid.uuid4()))
+    project_id: Mapped[str] = mapped_column(String(64), index=True, default="")
+    name: Mapped[str] = mapped_column(default="")
+    revision: Mapped[int] = mapped_column(default=1)
+    seen_revision: Mapped[int] = mapped_column(default=0)
+    deleting: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[float] = mapped_column(default=time.time)  # unix seconds
+    updated_at: Mapped[float] = mapped_column(default=time.time)
+
+
+@event.listens_for(Session, "before_flush")
+def _count_revision(session: Session, _context: Any, _instances: Any) -> None:
+    for thing in session.dirty:
+        if isinstance(thing, Resource) and session.is_modified(thing):
+            thing.revision += 1
+            thing.updated_at = session.info["clock"]()
+
+
+def new_hex() -> str:
+    """An id as keystone writes them: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+def iso(seconds: float, *, micro: bool = False) -> str:
+    """UTC in ISO 8601.
+
+    >>> iso(0), iso(0.5, micro=True)
+    ('1970-01-01T00:00:00Z', '1970-01-01T00:00:00.500000Z')
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
+
+
+class Database:
+    """Sessions on one database. ``transaction()`` writes, ``read()`` sees one consistent state and cannot write."""
+
+    def __init__(self, url: str, *, bell: Bell | None = None, clock: Clock = time.time, threads: int = 16) -> None:
+        if url.startswith("postgresql://"):
+            url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        self.url, self.clock, self.bell = url, clock, bell or LocalBell()
+        self.is_sqlite = url.startswith("sqlite")
+        self._writing = threading.Lock()  # a fair queue within the process; SQLite's own waiting polls
+        self._writer = self._engine(threads, "BEGIN IMMEDIATE")
+        self._reader = self._engine(threads, "BEGIN") if self.is_sqlite else self._writer
+
+    def _engine(self, threads: int, begin: str) -> Engine:
+        options: dict[str, Any] = {
+            "json_serializer": lambda value: msgspec.json.encode(value).decode(),
+            "json_deserializer": msgspec.json.decode,
+            "pool_size": threads + 8,
+            "max_overflow": 64,
+            "poolclass": QueuePool,
+        }
+        if self.is_sqlite:
+            options["connect_args"] = {"check_same_thread": False, "timeout": 60}
+        else:
+            options["pool_pre_ping"] = True
+        engine = create_engine(self.url, **options)
+        if self.is_sqlite:
+
+            @event.listens_for(engine, "connect")
+            def _connected(connection: Any, _record: Any) -> None:
+                connection.isolation_level = None  # we say BEGIN ourselves
+                for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+                    connection.execute(f"PRAGMA {pragma}")
+
+            @event.listens_for(engine, "begin")
+            def _begun(connection: Any) -> None:
+                connection.exec_driver_sql(begin)
+
+        return engine
+
+    @property
+    def engine(self) -> Engine:
+        return self._writer
+
+    def _session(self, engine: Engine) -> Session:
+        session = Session(engine, expire_on_commit=False, autoflush=True)
+        session.info.update(clock=self.clock, rings=set(), after=[])
+        return session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One write transaction; commits at the end, rolls back at an exception; then rings and runs ``after``."""
+        if self.is_sqlite:
+            self._writing.acquire()
+        try:
+            with self._session(self._writer) as session:
+                with session.begin():
+                    yield session
+                rings, after = session.info["rings"], session.info["after"]
+        finally:
+            if self.is_sqlite:
+                self._writing.release()
+        if rings:
+            self.bell.ring(sorted(rings))
+        for call in after:
+            call()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with self._session(self._reader) as session, session.begin():
+            if not self.is_sqlite:
+                session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            yield session
+
+    def create_tables(self) -> None:
+        """All tables at once, for tests; a real cloud is brought up by the migrations."""
+        Base.metadata.create_all(self._writer)
+
+    def close(self) -> None:
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+def ring(db: Session, topic: str) -> None:
+    """Ring the bell when this transaction has been committed."""
+    db.info["rings"].add(topic)
+
+
+def after_commit(db: Session, call: Callable[[], None]) -> None:
+    db.info["after"].append(call)
+
+
+def lock(db: Session, name: str) -> None:
+    """Only one transaction at a time goes on beyond this line for one name. SQLite's writers are alone anyway."""
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})

@@ -1,0 +1,66 @@
+"""The origin: every service below its prefix, health and metrics beside them, on one or several sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+
+from anyio import CapacityLimiter
+from sqlalchemy import func, select
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from wolke.core import metrics
+from wolke.core.app import App
+from wolke.core.http import Service, router
+from wolke.core.openapi import document
+from wolke.core.work import Work
+
+
+def asgi(app: App, services: Sequence[Service], extra: Sequence[BaseRoute] = ()) -> Starlette:
+    threads = CapacityLimiter(app.config.threads)
+
+    def healthz(request: Request) -> Response:
+        with app.database.read() as db:
+            db.execute(select(1))
+        return JSONResponse({"status": "ok"})
+
+    def metrics_page(request: Request) -> Response:
+        if request.client and request.client.host not in app.config.metrics_from:
+            return JSONResponse({"error": "metrics are for the operator's own network"}, 403)
+        with app.database.read() as db:
+            for kind, waiting, failing in db.execute(
+                select(Work.kind, func.count(), func.count().filter(Work.error != "")).group_by(Work.kind)
+            ):
+                metrics.waiting.labels(kind).set(waiting)
+                metrics.failing.labels(kind).set(failing)
+        return Response(metrics.page(), media_type="text/plain; version=0.0.4")
+
+    def openapi(request: Request) -> Response:
+        return JSONResponse(document(services))
+
+    mounted = [Mount(service.prefix, router(app, service, threads)) for service in services]
+    facts = [Route("/healthz", healthz), Route("/metrics", metrics_page), Route("/openapi.json", openapi)]
+    return Starlette(routes=[*facts, *extra, *mounted])
+
+
+def handed_sockets() -> dict[str, list[socket.socket]]:
+    """Listening sockets that the starter handed over, by name (``LISTEN_FDS``, sd_listen_fds(3))."""
+    if os.environ.get("LISTEN_PID") not in (None, str(os.getpid())):
+        return {}
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    found: dict[str, list[socket.socket]] = {}
+    for at in range(int(os.environ.get("LISTEN_FDS", "0"))):
+        found.setdefault(names[at] if at < len(names) else "api", []).append(socket.socket(fileno=3 + at))
+    return found
+
+
+def listening(address: str) -> socket.socket:
+    """A listening socket on ``ADDRESS:PORT`` (``[::1]:PORT`` for IPv6)."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, int(port)), family=family, backlog=512, reuse_port=False)
