@@ -1,0 +1,368 @@
+"""A lab: a whole cloud's hosts on one machine, all engines real.
+
+``Lab("demo", hosts=2).up()`` makes the nodes (control, internet, h1, h2), their cables and engines, and starts Wolke on them.
+Everything can be asked again: what runs stays, what is missing is started, what is broken is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wolke.lab import cloud, engines, furnish, wires
+from wolke.lab.daemons import Daemon, Daemons, pss_kib
+from wolke.lab.guests import Guest
+from wolke.lab.node import NETNS, LabError, Node, check_root, listening, processes, run
+from wolke.lab.waiting import wait_for
+
+FIRST_PORT = 7770  # of the API on 127.0.0.1; the next free one is taken
+NODES = r"(control|internet|wires|h\d+)"
+
+
+@dataclass
+class Facts:
+    """What a lab remembers in ``lab.json``."""
+
+    hosts: int = 0
+    port: int = 0
+    database: str = ""
+    control_plane: bool = False
+    made_netns: bool = False  # /run/netns was not a mount before us
+    parted: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Lab:
+    """One lab. ``directory`` (default /var/lib/wolke-lab/NAME, or WOLKE_LAB_DIR/NAME) must be short: it holds unix sockets.
+
+    ``say(text)`` is told what is being done.
+    """
+
+    def __init__(
+        self,
+        name: str = "demo",
+        hosts: int = 1,
+        directory: Path | None = None,
+        database: str = "",
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9]{0,11}", name):
+            raise LabError(f"lab name {name!r}: small letters and digits only, at most 12")
+        base = Path(os.environ.get("WOLKE_LAB_DIR", "/var/lib/wolke-lab"))
+        self.name = name
+        self.directory = directory or base / name
+        self.say = say
+        self._asked = (hosts, database)
+        self.daemons = Daemons(self.directory)
+        self.facts = self._read()
+        self.control = self._node("control")
+        files = self.directory / "ovn"
+        self.control.environment |= {"OVN_NB_DB": f"unix:{files}/nb.sock", "OVN_SB_DB": f"unix:{files}/sb.sock"}
+        self.internet = self._node("internet")
+        self.wires = self._node("wires")
+
+    def _node(self, name: str) -> Node:
+        private = engines.private(self.directory, name) if name.startswith("h") else {}
+        return Node(self.directory, name, f"wolke-{self.name}-{name}", private)
+
+    def node(self, name: str) -> Node:
+        """The node of that name: control, internet, wires, h1..."""
+        known = {
+            node.name: node for node in (self.control, self.internet, self.wires, *(host.node for host in self.hosts))
+        }
+        if name not in known:
+            raise LabError(f"no node {name!r}; there are {', '.join(known)}")
+        return known[name]
+
+    def host(self, number: int) -> Host:
+        return Host(self, self._node(f"h{number}"), number)
+
+    @property
+    def hosts(self) -> list[Host]:
+        return [self.host(number) for number in range(1, self.facts.hosts + 1)]
+
+    # Up and down --------------------------------------------------------------
+    def up(self, *, control_plane: bool = True) -> None:
+        """Everything runs and serves when this returns; may be called again at any time."""
+        check_root()
+        with self._locked():
+            for folder in ("log", "pids", "ovn"):
+                (self.directory / folder).mkdir(parents=True, exist_ok=True)
+            self.facts = self._read()
+            self.facts.hosts = max(self.facts.hosts, self._asked[0], 1)
+            self.facts.control_plane = self.facts.control_plane or control_plane
+            self.facts.database = self.facts.database or self._asked[1]
+            self.facts.port = self.facts.port or free_port()
+            self.facts.made_netns = self.facts.made_netns or not NETNS.is_mount()
+            self._write()
+            with self._step("nodes and cables"):
+                self._nodes()
+            with (
+                ThreadPoolExecutor() as pool,
+                self._step(
+                    f"engines of the control node and {self.facts.hosts} host(s), {engines.datapath()} datapath"
+                ),
+            ):
+                for done in [
+                    pool.submit(self._engines, part) for part in ("control", *(host.name for host in self.hosts))
+                ]:
+                    done.result()
+            if self.facts.control_plane:
+                with self._step("Wolke: database, api, loops"):
+                    cloud.prepare(self)
+                    for name in ("api", "loops"):
+                        self.start(name)
+                with self._step("Wolke: agents"):
+                    for host in self.hosts:
+                        cloud.prepare_host(self, host.number)
+                        self.start(f"{host.name}/agent")
+                    furnish.wait_for_hosts(self)
+                with self._step("projects, users, public network, flavors, clouds.yaml"):
+                    furnish.furnish(self)
+
+    def _nodes(self) -> None:
+        nodes = [self.wires, self.control, self.internet, *(host.node for host in self.hosts)]
+        if not self.wires.pid:  # the cables ended there
+            for node in nodes:
+                node.destroy()
+        for host in self.hosts:
+            engines.configure(self.directory, host.name)
+        for node in nodes:
+            node.create()
+        wires.bridges(self.wires)
+        wires.cable(self.wires, "underlay", self.control, "underlay")
+        self.control.run(["ip", "address", "replace", f"{wires.CONTROL_ADDRESS}/24", "dev", "underlay"])
+        wires.cable(self.wires, "provider", self.internet, "provider")
+        wires.internet(self.internet)
+        for host in self.hosts:
+            wires.cable(self.wires, "underlay", host.node, "uplink")
+            wires.cable(self.wires, "provider", host.node, "provider")
+
+    def _engines(self, part: str) -> None:
+        for daemon in self._daemons().values():
+            if daemon.name in ("api", "loops") or daemon.name.endswith("/agent"):
+                continue
+            if daemon.node.name == part:
+                self.daemons.start(daemon)
+        if part != "control" and not self.facts.control_plane:
+            engines.join_southbound(self.host(int(part[1:])).node, int(part[1:]))
+
+    def down(self, *, keep: bool = False) -> None:
+        """End everything of this lab, also what is left of a broken one; the directory goes too unless ``keep``."""
+        check_root()
+        with self._locked():
+            names = {path.name for path in NETNS.glob(f"wolke-{self.name}-*")} if NETNS.is_dir() else set()
+            marks = f"wolke-lab {self.directory} "
+            names |= {
+                f"wolke-{self.name}-{words[0].removeprefix(marks)}"
+                for words in processes().values()
+                if words[0].startswith(marks)
+            }
+            nodes = [
+                self._node(name.rpartition("-")[2])
+                for name in sorted(names)
+                if re.fullmatch(f"wolke-{self.name}-{NODES}", name)
+            ]
+            with self._step("ending the lab's nodes"), ThreadPoolExecutor() as pool:
+                list(pool.map(Node.destroy, nodes))
+            if self.facts.made_netns and NETNS.is_mount() and not any(NETNS.iterdir()):
+                run("umount", str(NETNS))
+            if keep:
+                shutil.rmtree(self.daemons.records, ignore_errors=True)
+            else:
+                shutil.rmtree(self.directory, ignore_errors=True)
+        if not keep:
+            self._lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # other labs live there
+                self.directory.parent.rmdir()
+        self.facts = self._read()
+
+    # Processes ----------------------------------------------------------------
+    def _daemons(self) -> dict[str, Daemon]:
+        made = engines.control(self.control, self.directory)
+        for host in self.hosts:
+            made += engines.host(host.node, host.number, partial(self._parted_from, host.name))
+        if self.facts.control_plane:
+            made += cloud.daemons(self)
+        return {daemon.name: daemon for daemon in made}
+
+    def start(self, name: str) -> None:
+        """Start one process by its name in ``status()``, wait until it serves; nothing happens when it runs."""
+        daemons = self._daemons()
+        if name not in daemons:
+            raise LabError(f"no process {name!r}; there are {', '.join(daemons)}")
+        self.daemons.start(daemons[name])
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        self.daemons.kill(name, number)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Per process: running, pid (in this machine), pss_kib."""
+        shown = {}
+        for name in self._daemons() if self.facts.hosts else ():
+            pid = self.daemons.pid(name)
+            shown[name] = {"running": bool(pid), "pid": pid, "pss_kib": pss_kib(pid) if pid else 0}
+        return shown
+
+    @property
+    def url(self) -> str:
+        """The API, from the machine and from the internet node alike."""
+        return f"http://127.0.0.1:{self.facts.port}"
+
+    # The underlay -------------------------------------------------------------
+    def partition(self, one: int | str, other: int | str | None = None) -> None:
+        """Drop all traffic between two hosts (or a host and "control"); without ``other`` pull the node's cable."""
+        first, second = node_name(one), node_name(other) if other is not None else ""
+        if first == "control" and second:
+            first, second = second, first
+        self.facts.parted.append((first, second))
+        self._write()
+        self._apply_partitions()
+
+    def heal(self) -> None:
+        """Undo every partition."""
+        self.facts.parted.clear()
+        self._write()
+        self._apply_partitions()
+
+    def _parted_from(self, name: str) -> list[str]:
+        others = [b if a == name else a for a, b in self.facts.parted if b and name in (a, b)]
+        return [wires.CONTROL_ADDRESS if other == "control" else wires.host_address(int(other[1:])) for other in others]
+
+    def _apply_partitions(self) -> None:
+        for node in (self.control, *(host.node for host in self.hosts)):
+            wires.pull(self.wires, node, plugged=(node.name, "") not in self.facts.parted)
+        for host in self.hosts:
+            if self.daemons.pid(f"{host.name}/vswitchd"):
+                engines.part(host.node, self._parted_from(host.name))
+
+    # OVN ----------------------------------------------------------------------
+    def ovn_nbctl(self, *words: str) -> str:
+        return self.control.run(["ovn-nbctl", "--timeout=20", *words]).stdout
+
+    def ovn_sbctl(self, *words: str) -> str:
+        return self.control.run(["ovn-sbctl", "--timeout=20", *words]).stdout
+
+    # State --------------------------------------------------------------------
+    def _read(self) -> Facts:
+        try:
+            kept = json.loads((self.directory / "lab.json").read_bytes())
+        except (OSError, ValueError):
+            return Facts()
+        kept["parted"] = [(a, b) for a, b in kept["parted"]]
+        return Facts(**kept)
+
+    def _write(self) -> None:
+        temporary = self.directory / "lab.json.new"
+        temporary.write_text(json.dumps(asdict(self.facts), indent=1))
+        temporary.replace(self.directory / "lab.json")
+
+    @property
+    def _lock(self) -> Path:
+        return self.directory.with_name(f"{self.directory.name}.lock")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One ``up`` or ``down`` at a time; the lock goes with the process that holds it."""
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("w") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.say(f"waiting: another process works on lab {self.name}")
+                fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _step(self, title: str) -> Iterator[None]:
+        begin = time.monotonic()
+        self.say(f"{title} ...")
+        yield
+        self.say(f"{title}: {time.monotonic() - begin:.1f} s")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host of the lab."""
+
+    lab: Lab
+    node: Node
+    number: int
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def address(self) -> str:
+        """On the underlay."""
+        return wires.host_address(self.number)
+
+    def run(self, words: Sequence[str], **more: Any) -> Any:
+        return self.node.run(words, **more)
+
+    def popen(self, words: Sequence[str], **more: Any) -> Any:
+        return self.node.popen(words, **more)
+
+    def attach(
+        self,
+        port_id: str,
+        mac: str,
+        addresses: str | Sequence[str],
+        gateway: str | Sequence[str] = (),
+        *,
+        mtu: int = 1442,
+        seconds: float = 30,
+    ) -> Guest:
+        """A namespace guest behind a logical port; returns when ovn-controller has installed the port's flows.
+
+        ``addresses`` with prefix length; ``seconds=0`` does not wait.
+        """
+        guest = Guest(self.node, port_id)
+        guest.attach(mac, as_list(addresses), as_list(gateway), mtu)
+        if seconds and not wait_for(lambda: self.installed(guest), seconds, every=0.1):
+            raise LabError(f"{self.name}: ovn-controller did not install logical port {port_id} within {seconds} s")
+        return guest
+
+    def installed(self, guest: Guest) -> bool:
+        words = [
+            "ovs-vsctl",
+            "--timeout=5",
+            "--if-exists",
+            "get",
+            "interface",
+            f"o{guest.tag}",
+            "external_ids:ovn-installed",
+        ]
+        return "true" in self.node.run(words, check=False).stdout
+
+
+def as_list(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def node_name(given: int | str) -> str:
+    return f"h{given}" if isinstance(given, int) else given
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    for port in range(FIRST_PORT, FIRST_PORT + 200):
+        try:
+            listening(socket.socket(), "127.0.0.1", port).close()
+            return port
+        except OSError:
+            continue
+    raise LabError(f"no free port on 127.0.0.1 from {FIRST_PORT} on")

@@ -1,0 +1,84 @@
+"""The cables of a lab: bridges in a namespace of their own, veth pairs to every node.
+
+``underlay`` joins the hosts and the control node (tunnels, agents); ``provider`` joins the hosts' uplinks and the internet.
+"""
+
+from __future__ import annotations
+
+from wolke.lab.node import Node, run
+
+UNDERLAY = "100.64.0"  # RFC 6598; inside the lab's namespaces only, so every lab has the same
+CONTROL_ADDRESS = f"{UNDERLAY}.1"
+INTERNET = {4: "198.51.100.1/24", 6: "2001:db8::1/64"}  # gateways of the provider network
+OUTSIDE = {4: "198.51.100.254/32", 6: "2001:db8:ffff::1/128"}  # "servers on the internet", on its loopback
+MTU = 1500
+
+
+def host_address(number: int) -> str:
+    return f"{UNDERLAY}.{10 + number}"
+
+
+def bridges(wires: Node) -> None:
+    """The two segments. A bridge learns and floods like a switch, and passes VLAN tags untouched."""
+    for bridge in ("underlay", "provider"):
+        if not has_link(wires, bridge):
+            wires.run(
+                [
+                    "ip",
+                    "link",
+                    "add",
+                    bridge,
+                    "mtu",
+                    str(MTU),
+                    "type",
+                    "bridge",
+                    "forward_delay",
+                    "0",
+                    "mcast_snooping",
+                    "0",
+                ]
+            )
+            wires.run(["ip", "link", "set", bridge, "up"])
+
+
+def cable(wires: Node, bridge: str, node: Node, interface: str) -> None:
+    """Plug a node into a segment, unless it is.
+
+    Checksums are computed at once: userspace OVS reads frames as they are, and would drop what a network card was to finish.
+    """
+    if is_up(node, interface):  # the last step below
+        return
+    port = f"{bridge[0]}-{node.name}"
+    if has_link(wires, port):  # half a cable, or one whose other node died
+        wires.run(["ip", "link", "delete", port], check=False)
+    run(
+        *f"ip -n {wires.netns} link add {port} mtu {MTU} type veth peer name {interface} mtu {MTU} netns {node.netns}".split()
+    )
+    run(*f"ip -n {wires.netns} link set {port} master {bridge} up".split())
+    node.run(["ethtool", "-K", interface, "tx", "off"])
+    node.run(["ip", "link", "set", interface, "up"])
+
+
+def pull(wires: Node, node: Node, *, plugged: bool) -> None:
+    """Pull the node's underlay cable, or plug it in again."""
+    wires.run(["ip", "link", "set", f"u-{node.name}", "up" if plugged else "down"])
+
+
+def internet(node: Node) -> None:
+    """Addresses and forwarding of the outside world."""
+    for family, device, address in (
+        (4, "provider", INTERNET[4]), (6, "provider", INTERNET[6]), (4, "lo", OUTSIDE[4]), (6, "lo", OUTSIDE[6])
+    ):  # fmt: skip
+        node.run(
+            ["ip", f"-{family}", "address", "replace", address, "dev", device, *(["nodad"] if family == 6 else [])]
+        )
+    node.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
+
+
+def has_link(node: Node, interface: str) -> bool:
+    return node.path(f"/sys/class/net/{interface}").exists()
+
+
+def is_up(node: Node, interface: str) -> bool:
+    flags = node.path(f"/sys/class/net/{interface}/flags")
+    return flags.exists() and bool(int(flags.read_text(), 16) & 1)
