@@ -1,0 +1,270 @@
+"""The agent of one host in memory: what the control plane wants becomes true, and is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.agent.hosts import ID, nic, server
+from wolke.drivers.hypervisor import DriverError, Guest
+from wolke.wire.seen import State
+from wolke.wire.wanted import Power
+
+OTHER = ID.replace("0001", "0002")
+
+
+def test_a_new_server_is_started_when_its_network_is_ready(world):
+    world.host.flows = False
+    world.control.want(server(config_drive=True))
+    world.settle()
+    assert world.log() == ["image", "root", "config_drive", "define", "start"]
+    assert world.control.told().state is State.PAUSED and world.control.told().revision == 0
+
+    world.host.flows = True
+    world.settle(0.1)
+    assert world.log() == ["resume"]
+    told = world.control.told()
+    assert (told.state, told.boot, told.revision, told.nics) == (State.RUNNING, 1, 1, ("port-1",))
+    assert world.control.picture.revision == 1 and not world.control.picture.errors
+    assert "openstack/latest/meta_data.json" in world.host.drives[ID]
+
+
+def test_a_network_that_is_never_ready_is_told_and_does_not_hold_the_guest_up(world):
+    world.host.flows = False
+    world.control.want(server())
+    world.settle()
+    world.settle(21)
+    assert world.control.told().state is State.RUNNING
+    assert ID in world.control.picture.errors["network"]
+
+    world.host.flows = True
+    world.settle(31)
+    assert not world.control.picture.errors
+
+
+def test_a_guest_that_shuts_itself_down_stays_down_until_it_is_started(world):
+    world.control.want(server())
+    world.settle()
+    world.host.ends(ID)
+    world.settle(100)
+    told = world.control.told()
+    assert (told.state, told.boot, told.revision) == (State.DEFINED, 1, 1)
+
+    world.control.want(server(boot=2, revision=2))
+    world.settle()
+    assert (world.control.told().state, world.control.told().boot) == (State.RUNNING, 2)
+
+
+def test_it_also_stays_down_over_a_restart_of_the_agent_but_not_of_the_host(world):
+    world.control.want(server())
+    world.settle()
+    world.host.ends(ID)
+    world.start()
+    world.settle()
+    assert world.control.told().state is State.DEFINED
+
+    world.host.reboot()
+    world.control.away = True  # not even the control plane is needed
+    world.start()
+    world.settle()
+    assert world.host.guests[ID].state is State.RUNNING
+
+
+def test_a_soft_reboot_asks_and_then_does_not_ask(world):
+    world.control.want(server())
+    world.settle()
+    world.log()
+    world.host.deaf = True
+    world.control.want(server(boot=2, revision=2, hard=False, shutdown_seconds=25))
+    world.settle()
+    world.settle(11)
+    world.settle(11)
+    assert world.log() == ["shut_down", "shut_down", "shut_down"]
+    world.settle(4)
+    assert world.log() == ["power_off", "root", "define", "start", "resume"]
+    assert world.control.told().boot == 2
+
+    world.host.deaf = False
+    world.control.want(server(boot=3, revision=3, hard=False))
+    world.settle()
+    assert world.log() == ["shut_down", "root", "define", "start", "resume"]
+
+
+def test_stop_and_start(world):
+    world.control.want(server())
+    world.settle()
+    world.control.want(server(power=Power.STOPPED, hard=False, revision=2))
+    world.settle()
+    assert (world.control.told().state, world.control.told().revision) == (State.DEFINED, 2)
+    world.control.want(server(boot=2, revision=3))
+    world.settle()
+    assert (world.control.told().state, world.control.told().revision) == (State.RUNNING, 3)
+
+
+def test_network_interfaces_come_and_go_while_the_guest_runs(world):
+    world.control.want(server())
+    world.settle()
+    world.log()
+    world.control.want(server(nics=(nic(1), nic(2)), revision=2))
+    world.settle()
+    assert world.log() == ["plug"] and world.control.told().nics == ("port-1", "port-2")
+
+    world.host.deaf = True  # the guest's system is still booting: the hypervisor's request is lost
+    world.control.want(server(nics=(nic(2),), revision=3))
+    world.settle()
+    assert world.control.told().revision == 2 and world.control.told().nics == ("port-1", "port-2")
+    assert not world.control.told().error
+    world.host.deaf = False
+    world.settle(6)
+    assert world.control.told().nics == ("port-2",) and world.control.told().revision == 3
+
+
+def test_gone_is_told_until_it_is_no_longer_asked(world):
+    world.control.want(server())
+    world.settle()
+    world.log()
+    world.control.want(server(power=Power.GONE, revision=2))
+    world.settle()
+    assert world.log() == ["power_off", "remove", "remove_disks"]
+    assert world.control.picture.removed == (ID,) and world.control.told() is None
+    world.start()
+    world.settle()
+    assert world.control.picture.removed == (ID,)
+    world.control.want()
+    world.settle()
+    assert world.control.picture.removed == ()
+    assert list((world.state / "guests").iterdir()) == []
+
+
+def test_a_guest_that_nobody_named_is_told_and_left_alone(world):
+    world.host.guests[OTHER] = Guest(id=OTHER, state=State.RUNNING, boot=7, revision=9, nics=())
+    world.control.want(server())
+    world.settle(100)
+    assert world.control.told(OTHER).boot == 7
+    world.control.want()
+    world.settle(100)
+    assert {guest.state for guest in world.host.guests.values()} == {State.RUNNING}
+    assert world.control.told(ID).state is State.RUNNING
+
+
+def test_failures_are_told_back_off_and_end_with_a_new_wish(world):
+    world.host.broken["define"] = DriverError("The machine type 'x' is not known.", "qemu: no machine x")
+    world.control.want(server(), server(OTHER))
+    world.settle()
+    told = world.control.told()
+    assert (told.error, told.hint) == ("The machine type 'x' is not known.", "qemu: no machine x")
+    assert (told.state, told.revision, told.boot) == (State.DEFINED, 0, 0)
+    tries = 0
+    for _ in range(600):
+        world.log()
+        world.settle(1)
+        tries += "root" in world.log()
+    assert 6 <= tries <= 9
+
+    world.host.broken.clear()
+    world.control.want(server(revision=2), server(OTHER))
+    world.settle()
+    assert world.control.told().state is State.RUNNING and not world.control.told().error
+    assert world.control.told(OTHER).error  # its wish is the old one: its time comes
+    world.settle(600)
+    assert world.control.told(OTHER).state is State.RUNNING
+
+
+def test_a_host_that_does_not_follow_is_not_driven_in_circles(world):
+    world.control.want(server())
+    world.settle()
+    world.host.power_off = lambda id: world.host._call("power_off", id)
+    world.control.want(server(power=Power.STOPPED, revision=2))
+    world.settle()
+    assert world.log().count("power_off") == 1
+    assert world.control.told().error == "The host did not follow" and world.control.told().revision == 1
+
+
+def test_a_hypervisor_that_comes_back_is_worked_at_once(world):
+    world.control.want(server())
+    world.settle()
+    world.host.broken["observe"] = DriverError("The host's hypervisor is not reachable.")
+    world.control.want(server(revision=2, boot=2))
+    for _ in range(100):
+        world.settle(5)
+    assert world.control.picture.errors == {"hypervisor": "The host's hypervisor is not reachable."}
+    assert world.control.told().state is State.RUNNING  # the last that was known
+    world.host.broken.clear()
+    world.settle(2)
+    assert world.control.told().boot == 2 and not world.control.picture.errors
+
+
+def test_nothing_is_told_before_the_first_look(world):
+    world.host.broken["observe"] = DriverError("The host's hypervisor is not reachable.")
+    world.control.want(server())
+    world.settle()
+    assert world.control.pictures == []
+
+
+def test_without_the_control_plane_guests_are_worked_and_the_picture_arrives_later(world):
+    world.control.want(server())
+    world.settle()
+    world.control.away = True
+    world.host.ends(ID)
+    world.settle(60)
+    assert world.control.told().state is State.RUNNING
+    world.control.away = False
+    world.settle(1)
+    assert world.control.told().state is State.DEFINED
+
+
+def test_an_image_that_cannot_be_fetched_now_is_fetched_when_the_control_plane_is_back(world):
+    world.control.want(server())
+    image = world.control.image
+
+    def away(id, path):
+        world.control.away = True
+        image(id, path)
+
+    world.control.image = away
+    world.start()
+    world.settle()
+    for _ in range(50):
+        world.settle(10)
+    world.agent.guests.fetch, world.control.away = image, False
+    world.settle(1)
+    assert world.control.told().state is State.RUNNING
+
+
+def test_a_quiet_host_asks_its_engines_little(world):
+    world.control.want(*(server(ID[:-4] + f"{number:04}") for number in range(50)))
+    world.settle()
+    looks = []
+    observe = world.host.observe
+    world.host.observe = lambda: looks.append(1) or observe()
+    sent = len(world.control.pictures)
+    for _ in range(600):
+        world.settle(1)
+    assert len(looks) <= 21
+    assert len(world.control.pictures) - sent <= 21
+
+
+def test_the_virtual_switch_is_configured_once_per_address(world):
+    world.settle()
+    assert world.host.configured == {
+        "host": "alpha",
+        "ovn_remote": "tcp:127.0.0.1:6642",
+        "encap_ip": "127.0.0.1",
+        "bridge_mappings": {},
+    }
+    world.host.log.clear()
+    world.settle(100)
+    assert world.host.log == []
+    world.host.broken["configure"] = DriverError("The virtual switch does not answer.")
+    world.control.want(ovn_remote="tcp:127.0.0.2:6642")
+    world.settle()
+    assert world.control.picture.errors["ovs"]
+    world.host.broken.clear()
+    world.settle(6)
+    assert world.host.configured["ovn_remote"] == "tcp:127.0.0.2:6642" and not world.control.picture.errors
+
+
+def test_a_slice_of_another_host_is_refused(world):
+    world.control.want(server())
+    world.control.slice = replace(world.control.slice, host="beta")
+    world.settle()
+    assert world.host.guests == {}

@@ -1,0 +1,320 @@
+"""The agent of one host: what the control plane wants goes to guests and metadata, the full picture goes back.
+
+Threads belong to ``main``; ``step()`` and ``settle()`` do the same work in the caller's thread, for clouds in one process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+import wolke
+from wolke.agent.guests import Guests
+from wolke.agent.link import Link, LinkError
+from wolke.agent.notes import Notes, write_whole
+from wolke.drivers.hypervisor import Disks, DriverError, Hypervisor, VirtualSwitch
+from wolke.wire.seen import Capacity, Seen
+from wolke.wire.wanted import Wanted
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 30.0  # a report is due after so long even if nothing changed
+COALESCE_SECONDS = 0.1  # between two reports
+CONFIGURE_SECONDS = 5.0  # between two tries to configure the virtual switch
+LONGEST_WAIT = 30.0  # between two tries to reach the control plane
+WORKERS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What does not change while the agent runs."""
+
+    host: str
+    address: str = ""  # of the agent's own listener, host:port
+    encap_ip: str = "127.0.0.1"
+    bridge_mappings: dict[str, str] = field(default_factory=dict)
+    host_boot: str = ""  # another word after each boot of the host
+    booted_at: float = 0.0
+    cpu_model: str = ""
+
+
+class MetadataService(Protocol):
+    def apply(self, slice: Wanted) -> None:
+        """Serve the networks of this slice and no others, soon; returns at once."""
+
+    def errors(self) -> dict[str, str]: ...
+
+
+class Agent:
+    """One host's agent.
+
+    Parameters
+    ----------
+    state : directory of the agent's own files, kept over reboots
+    clock : seconds that only grow
+    metadata : None where guests have no metadata service (hosts in memory)
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        state: Path,
+        hypervisor: Hypervisor,
+        disks: Disks,
+        switch: VirtualSwitch,
+        link: Link,
+        clock: Callable[[], float] = time.monotonic,
+        about: About | None = None,
+        notes: Notes | None = None,
+        metadata: MetadataService | None = None,
+    ) -> None:
+        state.mkdir(parents=True, exist_ok=True)
+        self.about = about or About(host=host)
+        self.state, self.hypervisor, self.switch, self.link, self.clock = state, hypervisor, switch, link, clock
+        self.metadata = metadata
+        self.notes = notes or Notes(state / "guests")
+        self.dirty = threading.Event()
+        self.awake = threading.Event()
+        self.guests = Guests(
+            hypervisor=hypervisor,
+            disks=disks,
+            switch=switch,
+            fetch=link.image,
+            notes=self.notes,
+            clock=clock,
+            host_boot=self.about.host_boot,
+            changed=self.changed,
+        )
+        self.wanted = Wanted(revision=-1, host=host, ovn_remote="")  # older than any
+        self.configured = ""  # the ovn_remote that the virtual switch was given
+        self.configure_due = 0.0
+        self.errors: dict[str, str] = {}
+        self.link_failed = False
+        self.capacity: Capacity | None = None
+        self.capacity_due = 0.0
+        self.engines: dict[str, str] = {}
+        self.kind = ""
+        self.sent: Seen | None = None
+        self.report_due = 0.0
+        self._recall()
+        hypervisor.watch(self.guests.wake)
+
+    def changed(self) -> None:
+        """The picture may be another one, or something is due."""
+        self.dirty.set()
+        self.awake.set()
+
+    # What is wanted ---------------------------------------------------------------------------------------------
+
+    def _recall(self) -> None:
+        """Go on with the last slice: guests are started after a reboot even if the control plane is down."""
+        try:
+            self._take(msgspec.json.decode((self.state / "wanted.json").read_bytes(), type=Wanted))
+        except FileNotFoundError:
+            return
+        except msgspec.DecodeError as error:
+            log.error("the stored slice cannot be read, waiting for the control plane: %s", error)
+
+    def poll(self) -> bool:
+        """Ask for a newer slice and take it."""
+        slice = self.link.wanted(self.wanted.revision)
+        self._reached()
+        if slice is None:
+            return False
+        if slice.host != self.about.host:
+            raise LinkError(f"the control plane answered with the slice of {slice.host!r}")
+        write_whole(self.state / "wanted.json", msgspec.json.encode(slice))
+        self._take(slice)
+        return True
+
+    def _take(self, slice: Wanted) -> None:
+        self.wanted = slice
+        self.guests.accept(slice.servers)
+        if self.metadata:
+            self.metadata.apply(slice)
+        self.changed()
+
+    def configure(self) -> bool:
+        """Give the virtual switch its southbound database, once per address; True when something was done."""
+        remote = self.wanted.ovn_remote
+        if not remote or remote == self.configured or self.clock() < self.configure_due:
+            return False
+        self.configure_due = self.clock() + CONFIGURE_SECONDS
+        try:
+            self.switch.configure(
+                host=self.about.host,
+                ovn_remote=remote,
+                encap_ip=self.about.encap_ip,
+                bridge_mappings=self.about.bridge_mappings,
+            )
+        except DriverError as error:
+            log.warning("cannot configure the virtual switch: %s (%s)", error, error.hint)
+            self.errors = {"ovs": f"{error} {error.hint}".strip()}
+        else:
+            self.errors = {}
+            self.configured = remote
+        self.changed()
+        return True
+
+    # What is seen -----------------------------------------------------------------------------------------------
+
+    def picture(self) -> Seen:
+        """The full picture. Where an engine does not answer, its last answer stands, and its error beside it."""
+        revision = self.wanted.revision
+        self._look_at_host()
+        servers, removed = self.guests.picture()
+        return Seen(
+            host=self.about.host,
+            agent=wolke.__version__,
+            revision=revision,
+            capacity=self.capacity or Capacity(vcpus=0, ram_mib=0, disk_gib=0),
+            chassis=self.about.host,
+            hypervisor=self.kind or "qemu",
+            address=self.about.address,
+            engines=self.engines,
+            cpu_model=self.about.cpu_model,
+            booted_at=self.about.booted_at,
+            servers=servers,
+            removed=removed,
+            errors=self.errors | self.guests.errors() | (self.metadata.errors() if self.metadata else {}),
+        )
+
+    def _look_at_host(self) -> None:
+        if self.capacity is not None and self.clock() < self.capacity_due:
+            return
+        self.capacity_due = self.clock() + REPORT_SECONDS
+        try:
+            self.capacity = self.hypervisor.capacity()
+            self.kind = self.kind or self.hypervisor.kind()
+            self.engines = self.hypervisor.versions() | self.switch.versions()
+        except DriverError as error:
+            log.warning("the host's engines do not answer: %s (%s)", error, error.hint)
+
+    def report(self) -> bool:
+        """Send the picture if it differs from the last one that arrived, or if that is long ago."""
+        self.dirty.clear()
+        if not self.guests.looked:
+            return False  # nothing is known yet, and "no guests" would be a lie
+        now = self.clock()
+        picture = self.picture()
+        if self.sent == picture and now < self.report_due:
+            return False
+        try:
+            self.link.seen(picture)
+        except LinkError:
+            self.dirty.set()
+            raise
+        self._reached()
+        self.sent, self.report_due = picture, now + REPORT_SECONDS
+        return True
+
+    # In the caller's thread -------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Poll, work what is due, report; True if anything was done."""
+        done = False
+        try:
+            done = self.poll()
+        except LinkError as error:
+            self._lost(error)
+        done |= self.configure()
+        if self.guests.look_due <= self.clock():
+            self.guests.look_around()
+        for id in self.guests.take():
+            self.guests.work(id)
+            done = True
+        try:
+            done |= self.report()
+        except LinkError as error:
+            self._lost(error)
+        return done
+
+    def settle(self, limit: int = 1000) -> None:
+        """Step until nothing can be done now."""
+        for _ in range(limit):
+            if not self.step():
+                return
+        raise RuntimeError(f"the agent of {self.about.host} does not come to rest")
+
+    def _reached(self) -> None:
+        if self.link_failed:
+            self.link_failed = False
+            log.info("the control plane is back")
+            self.guests.retry()
+
+    def _lost(self, error: LinkError) -> None:
+        if not self.link_failed:
+            log.warning("%s", error)
+        self.link_failed = True
+
+    # In threads -------------------------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set. Guests go on without us."""
+        threads = [
+            threading.Thread(target=work, args=(stop,), name=work.__name__, daemon=True)
+            for work in (self._keep_polling, self._keep_reporting)
+        ]
+        for thread in threads:
+            thread.start()
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="guest") as pool:
+            while not stop.is_set():
+                self.awake.clear()
+                self.configure()
+                if self.guests.look_due <= self.clock():
+                    guarded(self.guests.look_around)
+                for id in self.guests.take():
+                    pool.submit(guarded, self.guests.work, id)
+                self.awake.wait(self._idle_seconds())
+
+    def _idle_seconds(self) -> float:
+        due = self.guests.next_due()
+        if self.wanted.ovn_remote != self.configured:
+            due = min(due, self.configure_due)
+        return max(0.01, min(due - self.clock(), 60.0))
+
+    def _keep_polling(self, stop: threading.Event) -> None:
+        failures = 0
+        while not stop.is_set():
+            try:
+                self.poll()
+                failures = 0
+            except LinkError as error:
+                self._lost(error)
+                failures += 1
+                stop.wait(min(LONGEST_WAIT, 2.0**failures / 2))
+            except Exception:
+                log.exception("taking the slice failed")
+                stop.wait(5)
+
+    def _keep_reporting(self, stop: threading.Event) -> None:
+        failures = 0
+        while not stop.is_set():
+            self.dirty.wait(max(0.0, self.report_due - self.clock()))
+            try:
+                self.report()
+                failures = 0
+            except LinkError as error:
+                self._lost(error)
+                failures += 1
+            except Exception:
+                log.exception("reporting failed")
+                failures += 1
+            stop.wait(min(LONGEST_WAIT, COALESCE_SECONDS * 2**failures))
+
+
+def guarded(work: Callable[..., None], *arguments: object) -> None:
+    """Errors in the pool are logged, not lost in a future."""
+    try:
+        work(*arguments)
+    except Exception:
+        log.exception("work on the host failed")
