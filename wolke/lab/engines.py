@@ -145,7 +145,7 @@ def host(node: Node, number: int, blocked: Callable[[], list[str]]) -> list[Daem
         ),
         Daemon(
             name=f"{name}/libvirtd", node=node, words=lambda: ["libvirtd", "-f", "/etc/libvirt/libvirtd.conf"],
-            ready=lambda: node.path("/run/libvirt/libvirt-sock").exists(),
+            ready=serves(node, "virsh", "-c", "qemu:///system", "version"),
         ),
     ]  # fmt: skip
 

@@ -25,7 +25,7 @@ from typing import Any
 from wolke.lab import cloud, engines, furnish, wires
 from wolke.lab.daemons import Daemon, Daemons, pss_kib
 from wolke.lab.guests import Guest
-from wolke.lab.node import NETNS, LabError, Node, check_root, listening, processes, run
+from wolke.lab.node import NETNS, LabError, Node, check_root, listening, netns_mounted, processes, run
 from wolke.lab.waiting import wait_for
 
 FIRST_PORT = 7770  # of the API on 127.0.0.1; the next free one is taken
@@ -105,7 +105,7 @@ class Lab:
             self.facts.control_plane = self.facts.control_plane or control_plane
             self.facts.database = self.facts.database or self._asked[1]
             self.facts.port = self.facts.port or free_port()
-            self.facts.made_netns = self.facts.made_netns or not NETNS.is_mount()
+            self.facts.made_netns = self.facts.made_netns or not netns_mounted()
             self._write()
             with self._step("nodes and cables"):
                 self._nodes()
@@ -177,7 +177,7 @@ class Lab:
             ]
             with self._step("ending the lab's nodes"), ThreadPoolExecutor() as pool:
                 list(pool.map(Node.destroy, nodes))
-            if self.facts.made_netns and NETNS.is_mount() and not any(NETNS.iterdir()):
+            if self.facts.made_netns and netns_mounted() and not any(NETNS.iterdir()):
                 run("umount", str(NETNS))
             if keep:
                 shutil.rmtree(self.daemons.records, ignore_errors=True)

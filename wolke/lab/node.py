@@ -59,6 +59,11 @@ def run(*words: str) -> str:
     return done.stdout
 
 
+def netns_mounted() -> bool:
+    """Whether ``ip netns`` has mounted its directory (onto itself, which stat(2) does not show)."""
+    return any(line.split()[4] == str(NETNS) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
 def processes() -> dict[int, list[str]]:
     """All living processes of this machine: pid -> command line."""
     found: dict[int, list[str]] = {}
