@@ -64,7 +64,7 @@ class Disks:
                 return path
             with _whole(path) as part:
                 fetch(part)
-                _compare(image, part)
+                compare(image, part)
                 part.chmod(0o444)
         return path
 
@@ -224,7 +224,13 @@ def _whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _compare(image: wanted.Image, path: Path) -> None:
+def compare(image: wanted.Image, path: Path) -> None:
+    """Size, checksum and format of a file are those of the image.
+
+    Raises
+    ------
+    DriverError: the first that is not, or the image refers to other files
+    """
     size = path.stat().st_size
     if size != image.size:
         raise DriverError("The image did not arrive whole.", f"{image.id}: {size} bytes instead of {image.size}")
