@@ -98,9 +98,14 @@ class Collection(Generic[T]):
     def enclose(self, ctx: Ctx, item: Json) -> Json:
         return {self.singular: item}
 
-    def enclose_all(self, ctx: Ctx, items: bytes, page: Page, last: list[Json]) -> bytes:
-        """The list's body. ``items`` : the encoded JSON array; ``last`` : first and last item shown, for links."""
+    def enclose_all(self, ctx: Ctx, items: bytes, page: Page, ends: list[Json], full: bool) -> bytes:
+        """The list's body. ``items`` : the encoded JSON array; ``ends`` : first and last item, for links; ``full`` :
+        as many as were asked for, so there may be more."""
         return b'{"%s":%s}' % (self.plural.encode(), items)
+
+    def chosen(self, ctx: Ctx, items: list[Json]) -> list[Json]:
+        """What the caller wants to see of a list's items (``fields=``)."""
+        return items
 
     def unknown_filter(self, ctx: Ctx, name: str) -> None:
         """A query parameter that is neither a filter nor reserved. Most APIs pass over it."""
@@ -185,12 +190,17 @@ class Collection(Generic[T]):
         page, query = self.page(ctx), self.filtered(ctx, self.select(ctx))
         parts: list[bytes] = []
         ends: list[Json] = []
+        count = 0
         for chunk in rows(ctx.db, query, self.table, page):
             shown = self.views(ctx, chunk[::-1] if page.reverse else chunk)
-            encoded = msgspec.json.encode(shown)[1:-1]
+            encoded = msgspec.json.encode(self.chosen(ctx, shown))[1:-1]
             parts = [encoded, *parts] if page.reverse else [*parts, encoded]
-            ends = [ends[0] if ends else shown[0], shown[-1]]
-        return Answer(self.enclose_all(ctx, b"[%s]" % b",".join(parts), page, ends))
+            first, last = shown[0], shown[-1]
+            if ends:
+                first, last = (first, ends[1]) if page.reverse else (ends[0], last)
+            ends, count = [first, last], count + len(shown)
+        full = page.limit is not None and count >= page.limit
+        return Answer(self.enclose_all(ctx, b"[%s]" % b",".join(parts), page, ends, full))
 
     def show(self, ctx: Ctx) -> Json:
         return self.enclose(ctx, self.views(ctx, [self.seen(ctx, self.id_in(ctx))])[0])
@@ -226,6 +236,8 @@ class Collection(Generic[T]):
                 one, many = getattr(whole, self.singular), getattr(whole, self.plural)
                 if (one is UNSET) == (many is UNSET):
                     raise BadRequest(f"Invalid input: the body must hold either '{self.singular}' or '{self.plural}'")
+                if many == []:
+                    raise BadRequest("Resources required")
                 things = [self.make(ctx, make, inner, name) for inner in ([one] if many is UNSET else many)]
                 ctx.db.flush()
                 for thing in things:
