@@ -1,0 +1,1 @@
+"""Networks: logical switches, alone or on a physical network of the site."""

@@ -1,0 +1,1 @@
+"""Ports: a network card's place on a network, with its addresses and what may pass it."""

@@ -1,0 +1,1 @@
+"""Subnets: the address ranges of a network, and what its ports are told by DHCP."""
