@@ -17,6 +17,8 @@ import msgspec
 from wolke.wire.seen import Seen
 from wolke.wire.wanted import Wanted
 
+CONTROL = "wolke-control"  # common name and DNS name of the control plane's certificate
+TO_CONTROL = {"sni_hostname": CONTROL}  # who must answer, whatever address it is reached at: no other host will do
 POLL_SECONDS = 30.0  # the control plane holds a poll for so long
 
 
@@ -44,6 +46,7 @@ class HttpsLink:
 
     def __init__(self, control: str, context: ssl.SSLContext) -> None:
         limits = httpx.Limits(max_connections=16, keepalive_expiry=60)
+        self.context = context
         self.client = httpx.Client(base_url=control, verify=context, limits=limits, timeout=15.0, trust_env=False)
 
     def close(self) -> None:
@@ -52,7 +55,8 @@ class HttpsLink:
     def wanted(self, after: int) -> Wanted | None:
         with speaking():
             timeout = httpx.Timeout(15.0, read=POLL_SECONDS + 15)
-            reply = self.client.get("/agent/v1/wanted", params={"after": after}, timeout=timeout)
+            where = {"after": after}
+            reply = self.client.get("/agent/v1/wanted", params=where, timeout=timeout, extensions=TO_CONTROL)
             if reply.status_code in (204, 304):
                 return None
             slice = msgspec.json.decode(checked(reply).content, type=Wanted)
@@ -60,13 +64,13 @@ class HttpsLink:
 
     def seen(self, picture: Seen) -> None:
         with speaking():
-            body = msgspec.json.encode(picture)
-            checked(self.client.put("/agent/v1/seen", content=body, headers={"content-type": "application/json"}))
+            body, headers = msgspec.json.encode(picture), {"content-type": "application/json"}
+            checked(self.client.put("/agent/v1/seen", content=body, headers=headers, extensions=TO_CONTROL))
 
     def image(self, id: str, path: Path) -> None:
         with (
             speaking(),
-            self.client.stream("GET", f"/agent/v1/images/{id}/file", timeout=60.0) as reply,
+            self.client.stream("GET", f"/agent/v1/images/{id}/file", timeout=60.0, extensions=TO_CONTROL) as reply,
             path.open("wb") as file,
         ):
             if reply.is_error:
@@ -76,7 +80,7 @@ class HttpsLink:
 
     def renew(self, csr: str) -> str:
         with speaking():
-            reply = self.client.post("/agent/v1/renew", json={"csr": csr}, timeout=30.0)
+            reply = self.client.post("/agent/v1/renew", json={"csr": csr}, timeout=30.0, extensions=TO_CONTROL)
             return str(checked(reply).json()["certificate"])
 
 

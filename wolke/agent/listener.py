@@ -21,7 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from wolke.agent.console import tail
-from wolke.agent.node import CONTROL
+from wolke.agent.link import CONTROL
 from wolke.drivers.hypervisor import DriverError, Hypervisor
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 UUID = r"(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 CONSOLE, VNC = re.compile(rf"/servers/{UUID}/console"), re.compile(rf"/servers/{UUID}/vnc")
 CHUNK = 64 * 1024
+BINARY = Subprotocol("binary")  # what noVNC offers
 
 
 class Listener:
@@ -67,7 +68,7 @@ class Listener:
             int(port),
             ssl=self.context,
             process_request=self._answer,
-            subprotocols=[Subprotocol("binary")],
+            select_subprotocol=lambda _, offered: BINARY if BINARY in offered else None,
             compression=None,  # RFB has its own
             max_size=1 << 20,
         )

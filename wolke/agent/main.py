@@ -60,7 +60,7 @@ def run(config_path: Path | str) -> None:
         signal.signal(number, lambda *_: stop.set())
     state = Path(settings.state)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    node = Node(state, settings.host, settings.listen)
+    node = Node(state, settings.host)
     joined(node, settings.control, Path(settings.join_token_file) if settings.join_token_file else None, stop)
     if not stop.is_set():
         serve(settings, state, node, stop)

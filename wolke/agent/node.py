@@ -7,7 +7,6 @@ plane only if its certificate chain holds exactly this authority, before it says
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import logging
 import socket
 import ssl
@@ -23,12 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from wolke.agent.link import HttpsLink, LinkError, checked, speaking
+from wolke.agent.link import CONTROL, TO_CONTROL, HttpsLink, LinkError, checked, speaking
 from wolke.agent.notes import write_whole
 
 log = logging.getLogger(__name__)
-
-CONTROL = "wolke-control"  # common name of the control plane's certificate
 
 
 class JoinRefused(Exception):
@@ -51,8 +48,8 @@ class Token:
 class Node:
     """The host's identity on disk."""
 
-    def __init__(self, state: Path, host: str, address: str) -> None:
-        self.directory, self.host, self.address = state / "node", host, address
+    def __init__(self, state: Path, host: str) -> None:
+        self.directory, self.host = state / "node", host
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.key, self.certificate, self.ca = (self.directory / name for name in ("key.pem", "cert.pem", "ca.pem"))
 
@@ -66,15 +63,8 @@ class Node:
         pem = serialization.Encoding.PEM
         plain = serialization.NoEncryption()
         write_whole(self.directory / name, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-        san: list[x509.GeneralName] = [x509.DNSName(self.host)]
-        place = self.address.rpartition(":")[0].strip("[]")
-        try:
-            san.append(x509.IPAddress(ipaddress.ip_address(place)))
-        except ValueError:
-            san.append(x509.DNSName(place))
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.host)])
         request = x509.CertificateSigningRequestBuilder().subject_name(subject)
-        request = request.add_extension(x509.SubjectAlternativeName(san), critical=False)
         return request.sign(key, hashes.SHA256()).public_bytes(pem).decode()
 
     def join(self, control: str, token: Token) -> None:
@@ -90,7 +80,9 @@ class Node:
         csr = self.request("key.new")
         with speaking():
             body = {"token": token.whole, "host": self.host, "csr": csr}
-            reply = httpx.post(f"{control}/agent/v1/join", json=body, verify=context, timeout=30.0, trust_env=False)
+            url = f"{control}/agent/v1/join"
+            with httpx.Client(verify=context, timeout=30.0, trust_env=False) as client:
+                reply = client.post(url, json=body, extensions=TO_CONTROL)
             if reply.status_code in (400, 401, 403, 404, 409):
                 raise JoinRefused(f"the control plane refused the token: {reply.text[:300]}")
             answer = checked(reply).json()
@@ -172,7 +164,7 @@ def shown_chain(host: str, port: int, context: ssl.SSLContext) -> list[bytes]:
     try:
         with (
             socket.create_connection((host, port), timeout=15) as plain,
-            context.wrap_socket(plain, server_hostname=host) as tls,
+            context.wrap_socket(plain, server_hostname=CONTROL) as tls,
         ):
             chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # public from Python 3.13 on
     except OSError as error:
