@@ -77,6 +77,12 @@ class UnsupportedMedia(WolkeError):
     status, title = 415, "Unsupported Media Type"
 
 
+class NotProvided(WolkeError):
+    """A call that the API knows and this cloud does not offer."""
+
+    status, title = 501, "Not Implemented"
+
+
 class Unavailable(WolkeError):
     """An engine or a host does not answer now; the same call may work later."""
 

@@ -58,6 +58,16 @@ class Answer:
     body: Json | list[Any] | bytes | None = None
     status: int = 0  # 0: the call's own
     headers: dict[str, str] = field(default_factory=dict)
+    later: Callable[[], Awaitable[Json | None]] | None = None  # after the commit: asks a host for the body
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """An answer whose body has to be fetched once the transaction is over."""
+
+    body: Callable[[], Awaitable[Json | None]]
+    status: int
+    headers: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -76,6 +86,7 @@ class Ctx:
     service: Service
     asked: set[str] = field(default_factory=set)  # rules
     changed: tuple[str, str, str] = ("", "", "")  # kind, id, project of what a write is about, for the audit
+    did: str = ""  # the rule that the audit names, where one call stands for many (actions)
 
     def allows(self, rule: str, target: Any) -> bool:
         self.asked.add(rule)
@@ -113,11 +124,13 @@ class Call:
     handler: Handler | None = None
     edge: Edge | None = None  # speaks to hosts or moves bytes: manages its own transactions, is told the caller
     body: Any = None  # type that msgspec decodes the JSON body to, or None
+    decode: Callable[[bytes, Version | None], Any] | None = None  # instead of ``parse``, where a type cannot say it
     status: int = 200
     public: bool = False
     since: Version = (0, 0)  # microversions that know this call
     until: Version = (99, 999)
     summary: str = ""
+    prepare: Callable[[App, Caller, Any], Any] | None = None  # slow work on the body before a transaction is open
     reads: bool = False  # a write method that changes nothing of ours (a token, a dry run)
 
 
@@ -131,11 +144,13 @@ class Service:
         error: Dialect,
         *,
         type: str = "",
+        endpoint: str = "",
         versions: Versions | None = None,
         id_header: str = "",
     ) -> None:
         self.name, self.prefix, self.error, self.versions = name, prefix, error, versions
         self.type = type or name
+        self.endpoint = endpoint  # what the catalogue's URL says beyond the prefix
         self.id_header = id_header  # of the request id, beside x-openstack-request-id
         self.calls: list[Call] = []
 
@@ -231,7 +246,11 @@ class Endpoint:
                     response.headers.setdefault(name, value)
                 return response, rule
             told.raw = await self._body(request)
-            return await anyio.to_thread.run_sync(self._serve, call, told, version, limiter=self.threads), rule
+            served = await anyio.to_thread.run_sync(self._serve, call, told, version, limiter=self.threads)
+            if isinstance(served, Later):
+                content = encode(await served.body())
+                served = Response(content, served.status, served.headers, media_type="application/json")
+            return served, rule
         except WolkeError as error:
             return self.refusal(error, told.request_id, version), rule
 
@@ -265,10 +284,14 @@ class Endpoint:
             limited_to(caller, self.service, told.method, told.path)
         return caller
 
-    def _serve(self, call: Call, told: Told, version: Version | None) -> Response:
+    def _serve(self, call: Call, told: Told, version: Version | None) -> Response | Later:
         try:
             caller = self._caller(call, told)
-            body = (parse(call.body, told.raw, version),) if call.body is not None else ()
+            body: tuple[Any, ...] = ()
+            if call.body is not None:
+                body = (call.decode(told.raw, version) if call.decode else parse(call.body, told.raw, version),)
+            if call.prepare:
+                body = (call.prepare(self.app, caller, *body),)
             writing = told.method in WRITES and not call.reads
             for attempt in (1, 2, 3):
                 try:
@@ -290,7 +313,7 @@ class Endpoint:
 
     def _run(
         self, call: Call, told: Told, version: Version | None, caller: Caller, body: tuple[Any, ...], writing: bool
-    ) -> Response:
+    ) -> Response | Later:
         assert call.handler
         opened = self.app.database.transaction() if writing else self.app.database.read()
         with opened as db:
@@ -317,6 +340,8 @@ class Endpoint:
                 self._audit(ctx, call, told, status)
             content = answer.body if isinstance(answer.body, bytes) else encode(answer.body)
         headers = self.service.headers(told.request_id, version) | answer.headers
+        if answer.later:
+            return Later(answer.later, status, headers)
         return Response(content, status, headers, media_type="application/json" if content else None)
 
     def _audit(self, ctx: Ctx, call: Call, told: Told, status: int) -> None:
@@ -324,8 +349,8 @@ class Endpoint:
         id = id or next(iter(ctx.path.values()), "")
         ctx.db.add(
             Event(
-                at=ctx.now, request_id=ctx.request_id, service=self.service.name, rule=call.rule or call.path, method=told.method,
-                path=told.path[:255], user_id=ctx.caller.user_id, project_id=ctx.caller.project_id, kind=kind,
+                at=ctx.now, request_id=ctx.request_id, service=self.service.name,
+                rule=ctx.did or call.rule or call.path, method=told.method, path=told.path[:255], user_id=ctx.caller.user_id, project_id=ctx.caller.project_id, kind=kind,
                 target_id=id[:255], target_project_id=owner, status=status, address=told.address,
             )
         )  # fmt: skip
