@@ -34,6 +34,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     log_level: str = "info"
     token_seconds: int = 3600
     max_body: int = 2 * 2**20  # bytes of a JSON request
+    max_image: int = 2**40  # bytes
+    image_import_networks: list[str] = []  # private networks that images may be imported from by address
     overlay_mtu: int = 0  # 0: computed from ``underlay_mtu``
     underlay_mtu: int = 1500
     dns_domain: str = "cloud.internal"

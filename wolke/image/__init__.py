@@ -5,20 +5,22 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from wolke.core.app import App
-from wolke.core.http import Service
-from wolke.core.work import Lane
+from wolke.core.work import Lane, wake
+from wolke.image import data, images, listing, members, schemas, tags  # noqa: F401  (they declare their calls)
+from wolke.image.importer import CLEAN_SECONDS, run
+from wolke.image.service import image
+from wolke.image.store import Store
 
-SERVICES: list[Service] = []
+SERVICES = [image]
 
 
 def assemble(app: App) -> None:
-    """Add what this domain brings to the app: parts that handlers find by their face."""
+    app.add(Store, Store(app.config.state_path / "images"))
 
 
 def lanes(app: App) -> list[Lane]:
-    """The work that ``wolke loops`` does for this domain."""
-    return []
+    return [Lane("image", ("image_import", "image_clean"), lambda items: run(app, items))]
 
 
 def bootstrap(app: App, db: Session) -> None:
-    """The rows that a new cloud starts with; run again, it changes nothing that is there."""
+    wake(db, "image_clean", "store", seconds=CLEAN_SECONDS)

@@ -1,0 +1,75 @@
+"""The bytes of images: one file each in a directory. What is being written has another name until it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    size: int  # bytes
+    md5: str
+    sha512: str
+
+
+class Incoming:
+    """An image on its way in: ``write`` pieces, then ``keep`` or ``drop``."""
+
+    def __init__(self, part: Path, whole: Path) -> None:
+        self.part, self._whole = part, whole
+        self._file = part.open("wb")
+        self._md5, self._sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        self._file.write(piece)
+        self._md5.update(piece)
+        self._sha512.update(piece)
+        self.size += len(piece)
+
+    def finish(self) -> Written:
+        """Bytes are on the disk; the file still has its temporary name."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return Written(self.size, self._md5.hexdigest(), self._sha512.hexdigest())
+
+    def keep(self) -> None:
+        self.part.replace(self._whole)
+
+    def drop(self) -> None:
+        self._file.close()
+        self.part.unlink(missing_ok=True)
+
+
+class Store:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, image_id: str) -> Path:
+        return self.directory / image_id
+
+    def staged(self, image_id: str) -> Path:
+        return self.directory / f"{image_id}.staged"
+
+    def incoming(self, image_id: str, *, staged: bool = False) -> Incoming:
+        """A new file; one that was cut off earlier is overwritten."""
+        whole = self.staged(image_id) if staged else self.path(image_id)
+        return Incoming(self.directory / f"{image_id}.part", whole)
+
+    def remove(self, image_id: str) -> None:
+        for path in (self.path(image_id), self.staged(image_id), self.directory / f"{image_id}.part"):
+            path.unlink(missing_ok=True)
+
+    def sweep(self, living: Iterable[str]) -> list[str]:
+        """Remove the files of images that are no more; their ids."""
+        keep = set(living)
+        dead = {path.name.split(".")[0] for path in self.directory.iterdir()} - keep
+        for image_id in dead:
+            self.remove(image_id)
+        return sorted(dead)
