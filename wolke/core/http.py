@@ -349,9 +349,10 @@ class Endpoint:
         id = id or next(iter(ctx.path.values()), "")
         ctx.db.add(
             Event(
-                at=ctx.now, request_id=ctx.request_id, service=self.service.name,
-                rule=ctx.did or call.rule or call.path, method=told.method, path=told.path[:255], user_id=ctx.caller.user_id, project_id=ctx.caller.project_id, kind=kind,
-                target_id=id[:255], target_project_id=owner, status=status, address=told.address,
+                at=ctx.now, request_id=ctx.request_id, service=self.service.name, method=told.method, kind=kind,
+                rule=ctx.did or call.rule or call.path, path=told.path[:255], user_id=ctx.caller.user_id,
+                project_id=ctx.caller.project_id, target_id=id[:255], target_project_id=owner, status=status,
+                address=told.address,
             )
         )  # fmt: skip
 
