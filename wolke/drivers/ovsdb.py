@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PROBE_MILLISECONDS = 5000
 RETRY_SECONDS = 0.05
+TRIES = 3
 SCHEMA_SECONDS = 3.0
 
 
@@ -136,6 +137,8 @@ class _Wish:
     operations: list[Operation] = field(default_factory=list)
     transaction: _Transaction | None = None
     not_before: float = 0.0
+    seqno: int = -1  # of the copy that the operations were composed from
+    tries: int = 0
 
 
 class Link:
@@ -300,6 +303,7 @@ class Link:
             if not wish.operations:
                 wish.answer.set_result([])
                 continue
+            wish.seqno, wish.tries = idl.change_seqno, wish.tries + 1
             wish.transaction = _Transaction(idl)
             for operation in wish.operations:
                 wish.transaction.add_op(operation.json)
@@ -319,6 +323,9 @@ class Link:
                 wish.answer.set_result(transaction.answers or [])
             elif status == transaction.TRY_AGAIN:
                 wish.not_before = time.monotonic() + RETRY_SECONDS
+                self._waiting.append(wish)
+            elif wish.tries < TRIES and transaction.idl.change_seqno != wish.seqno:
+                # Perhaps another writer was faster, and the newer copy gives other operations.
                 self._waiting.append(wish)
             else:
                 wish.answer.set_exception(self._refusal(wish, transaction))

@@ -38,6 +38,9 @@ Value = (
 )
 
 
+Parent = tuple[str, str, str]  # table, key, column
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row that we own.
@@ -62,7 +65,7 @@ class Row:
     key: str
     owner: str
     columns: Mapping[str, Value] = field(default_factory=dict)
-    parents: frozenset[tuple[str, str, str]] = frozenset()
+    parents: frozenset[Parent] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,8 @@ class Update:
 
     row: Row
     columns: Mapping[str, Value]
-    join: frozenset[tuple[str, str, str]] = frozenset()
-    leave: frozenset[tuple[str, str, str]] = frozenset()
+    join: frozenset[Parent] = frozenset()
+    leave: frozenset[Parent] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

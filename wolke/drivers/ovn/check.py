@@ -22,8 +22,10 @@ def check(changes: Sequence[Change], tables: Mapping[str, Table]) -> None:
             raise refused(row, "two changes of one row")
         seen.add((row.table, row.key))
         table = tables.get(row.table)
-        if table is None or row.table == SHARED:
-            raise refused(row, "no such table" if table is None else "has many writers; use set_options")
+        if row.table == SHARED:
+            raise refused(row, "has many writers; use set_options")
+        if table is None:
+            raise refused(row, "no such table")
         match change:
             case Insert():
                 _check_row(row, table)

@@ -14,9 +14,9 @@ from wolke.drivers.ovn.check import bearing, check, identity, refused
 from wolke.drivers.ovn.index import Index
 from wolke.drivers.ovn.tables import Table
 from wolke.drivers.ovsdb import Operation
-from wolke.drivers.rows import Change, Delete, Insert, MissingRow, Ref, Row, Update, Value
+from wolke.drivers.rows import Change, Delete, Insert, MissingRow, Parent, Ref, Row, Update, Value
 
-Parents = frozenset[tuple[str, str, str]]
+Parents = frozenset[Parent]
 
 
 def compose(changes: Sequence[Change], index: Index) -> list[Operation]:
@@ -137,9 +137,9 @@ class _Batch:
     def delete(self, uuid: UUID, row: Row) -> None:
         for table, parent, column in self.index.listing(uuid):
             self.mutate((table, "uuid", str(parent)), column, "delete", ["uuid", str(uuid)])
-        if self.index.tables[row.table].root:
-            where = [["_uuid", "==", ["uuid", str(uuid)]]]
-            self.body.append(Operation({"op": "delete", "table": row.table, "where": where}, f"{row.table} {row.key}"))
+        # Rows that go when nothing lists them are named, too: the server checks what they refer to before it drops them.
+        where = [["_uuid", "==", ["uuid", str(uuid)]]]
+        self.body.append(Operation({"op": "delete", "table": row.table, "where": where}, f"{row.table} {row.key}"))
 
     def members(self, row: Row, child: list[str], parents: Parents, what: str) -> None:
         for table, key, column in parents:

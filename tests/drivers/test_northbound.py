@@ -1,0 +1,612 @@
+"""The promises of ``Northbound``, kept by the fake and by OVN's own schema in a real ovsdb-server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.drivers.ovsdb_server import OVN, OvsdbServer, wait_for
+from wolke.drivers.fake.northbound import Northbound as Fake
+from wolke.drivers.fake.tables import northbound_tables
+from wolke.drivers.ovn import Northbound as Real
+from wolke.drivers.ovn.compose import compose
+from wolke.drivers.ovn.tables import tables_of
+from wolke.drivers.rows import (
+    Delete,
+    Insert,
+    MissingRow,
+    Northbound,
+    Parent,
+    Ref,
+    Refused,
+    Row,
+    Unavailable,
+    Update,
+    Value,
+    plan,
+)
+
+SCHEMA = OVN / "ovn-nb.ovsschema"
+PORTS: frozenset[Parent] = frozenset({("Logical_Switch", "net", "ports")})
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OvsdbServer]:
+    made = OvsdbServer(tmp_path, SCHEMA)
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(params=["fake", "real"])
+def north(request: pytest.FixtureRequest) -> Iterator[Northbound]:
+    if request.param == "fake":
+        yield Fake()
+        return
+    made = Real(request.getfixturevalue("server").remote, patience=20)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def real(server: OvsdbServer) -> Iterator[Real]:
+    made = Real(server.remote, patience=20)
+    made.start()
+    yield made
+    made.close()
+
+
+def switch(key: str = "net") -> Row:
+    return Row("Logical_Switch", key, f"network/{key}", {"name": key})
+
+
+def port(key: str = "port", **columns: Value) -> Row:
+    return Row("Logical_Switch_Port", key, f"port/{key}", columns, PORTS)
+
+
+def group(key: str = "pg") -> Row:
+    return Row("Port_Group", key, f"security_group/{key}")
+
+
+def rule(key: str = "rule", **columns: Value) -> Row:
+    given = {"priority": 1002, "direction": "to-lport", "match": "ip4", "action": "allow-related", **columns}
+    return Row("ACL", key, f"rule/{key}", given, frozenset({("Port_Group", "pg", "acls")}))
+
+
+def router(key: str = "router") -> Row:
+    return Row("Logical_Router", key, f"router/{key}")
+
+
+def inserts(*rows: Row) -> list[Insert]:
+    return [Insert(row) for row in rows]
+
+
+def settled(north: Northbound, *rows: Row) -> bool:
+    """Whether each of the rows stands there just so."""
+    owners = {row.owner for row in rows}
+    return plan(rows, [row for owner in owners for row in north.rows(owner)]) == []
+
+
+# Adding, changing, taking away -----------------------------------------------
+
+
+def test_a_row_that_was_written_is_found_with_its_owner(north: Northbound) -> None:
+    north.apply(inserts(switch(), port(addresses=frozenset({"02:00:00:00:00:01 10.0.0.5"}))))
+    [found] = north.rows("port/port")
+    assert (found.table, found.key, found.owner) == ("Logical_Switch_Port", "port", "port/port")
+    assert found.columns["addresses"] == {"02:00:00:00:00:01 10.0.0.5"}
+    assert found.columns["name"] == "port"
+    assert found.parents == PORTS
+    assert north.owners() == {"network/net", "port/port"}
+    assert north.rows("port/other") == []
+
+
+def test_a_change_writes_what_differs_and_leaves_the_rest(north: Northbound) -> None:
+    north.apply(inserts(switch(), port(type="router", options={"router-port": "a"}, enabled=False)))
+    wanted = port(options={"mcast_flood": "true"}, tag=7, enabled=None)
+    north.apply(plan([wanted], north.rows("port/port")))
+    [found] = north.rows("port/port")
+    assert found.columns["options"] == {"mcast_flood": "true"}
+    assert (found.columns["tag"], found.columns["enabled"], found.columns["type"]) == (7, None, "router")
+    assert settled(north, wanted)
+
+
+def test_external_ids_are_merged_with_our_own(north: Northbound) -> None:
+    wanted = replace(switch(), columns={"external_ids": {"net": "blue"}})
+    north.apply(inserts(wanted))
+    assert north.rows("network/net")[0].columns["external_ids"] == {"net": "blue"}
+    changed = replace(wanted, columns={"external_ids": {"net": "red"}})
+    north.apply(plan([changed], north.rows("network/net")))
+    assert settled(north, changed)
+    assert north.owners() == {"network/net"}
+
+
+def test_a_row_may_change_hands(north: Northbound) -> None:
+    north.apply(inserts(switch()))
+    [found] = north.rows("network/net")
+    north.apply(plan([replace(switch(), owner="network/other")], [found]))
+    assert north.owners() == {"network/other"}
+    assert north.rows("network/net") == []
+
+
+def test_deleting_a_switch_takes_its_ports_along(north: Northbound) -> None:
+    north.apply(inserts(switch(), port()))
+    north.apply(plan([], north.rows("network/net")))
+    assert north.owners() == set()
+
+
+def test_deleting_what_is_not_there_is_no_error(north: Northbound) -> None:
+    north.apply([Delete(switch()), Delete(port())])
+    north.apply([])
+    assert north.owners() == set()
+
+
+def test_inserting_again_writes_over(north: Northbound) -> None:
+    north.apply(inserts(switch(), group(), port(tag=1)))
+    again = replace(port(tag=2), parents=PORTS | {("Port_Group", "pg", "ports")})
+    north.apply(inserts(again))
+    assert settled(north, again)
+
+
+def test_nobody_writes_over_or_deletes_the_row_of_another_owner(north: Northbound) -> None:
+    north.apply(inserts(group()))
+    with pytest.raises(Refused, match="Port_Group pg: belongs to security_group/pg"):
+        north.apply(inserts(replace(group(), owner="security_group/thief")))
+    north.apply([Delete(replace(group(), owner="security_group/thief"))])
+    assert settled(north, group())
+
+
+# Memberships -----------------------------------------------------------------
+
+
+def test_membership_comes_and_goes_with_the_member(north: Northbound) -> None:
+    other = group("pg2")
+    north.apply(inserts(switch(), group(), other, port("a"), port("b")))
+    in_both = replace(port("a"), parents=PORTS | {("Port_Group", "pg", "ports"), ("Port_Group", "pg2", "ports")})
+    b_too = replace(port("b"), parents=PORTS | {("Port_Group", "pg", "ports")})
+    north.apply(plan([in_both, b_too], north.rows("port/a") + north.rows("port/b")))
+    assert settled(north, in_both, b_too)
+    in_one = replace(in_both, parents=PORTS | {("Port_Group", "pg2", "ports")})
+    north.apply(plan([in_one], north.rows("port/a")))
+    assert settled(north, in_one, b_too)
+    north.apply(plan([], north.rows("port/b")))
+    north.apply(plan([], north.rows("security_group/pg2")))
+    assert [row.parents for row in north.rows("port/a")] == [PORTS]
+    assert settled(north, group(), switch())
+
+
+def test_a_rule_goes_when_it_leaves_its_group(north: Northbound) -> None:
+    north.apply(inserts(group(), rule("a"), rule("b")))
+    north.apply(plan([], north.rows("rule/a")))
+    assert north.owners() == {"security_group/pg", "rule/b"}
+    north.apply(plan([], north.rows("security_group/pg")))
+    assert north.owners() == set()
+
+
+def test_a_row_that_nothing_lists_is_refused(north: Northbound) -> None:
+    north.apply(inserts(group()))
+    with pytest.raises(Refused, match="Logical_Switch_Port port: nothing would list it"):
+        north.apply(inserts(Row("Logical_Switch_Port", "port", "port/port")))
+    with pytest.raises(Refused, match="nothing would list it"):  # a port group holds no port alive
+        weakly = frozenset({("Port_Group", "pg", "ports")})
+        north.apply(inserts(Row("Logical_Switch_Port", "port", "port/port", {}, weakly)))
+
+
+# References ------------------------------------------------------------------
+
+
+def test_references_find_rows_that_stand_and_rows_of_the_same_call(north: Northbound) -> None:
+    v4 = Row("DHCP_Options", "subnet-4", "subnet/4", {"cidr": "10.0.0.0/24", "options": {"lease_time": "43200"}})
+    v6 = Row("DHCP_Options", "subnet-6", "subnet/6", {"cidr": "2001:db8::/64"})
+    north.apply(inserts(switch(), v4))
+    wanted = port(dhcpv4_options=Ref("DHCP_Options", "subnet-4"), dhcpv6_options=Ref("DHCP_Options", "subnet-6"))
+    north.apply(inserts(wanted, v6))  # the reference stands before its target
+    assert settled(north, wanted, v4, v6)
+    north.apply(plan([], north.rows("subnet/4")))
+    assert north.rows("port/port")[0].columns["dhcpv4_options"] is None
+
+
+def test_a_strong_reference_keeps_its_target(north: Northbound) -> None:
+    gateways = Row("HA_Chassis_Group", "gw", "router/gw")
+    member = Row(
+        "HA_Chassis",
+        "gw-host1",
+        "router/gw",
+        {"chassis_name": "host1", "priority": 3},
+        frozenset({("HA_Chassis_Group", "gw", "ha_chassis")}),
+    )
+    wanted = port(type="external", ha_chassis_group=Ref("HA_Chassis_Group", "gw"))
+    north.apply(inserts(switch(), gateways, member, wanted))
+    with pytest.raises(Refused):
+        north.apply(plan([], north.rows("router/gw")))
+    assert settled(north, gateways, member, wanted)
+    north.apply(plan([], north.rows("router/gw") + north.rows("port/port")))
+    assert north.owners() == {"network/net"}
+
+
+def test_a_row_that_goes_with_its_parent_still_keeps_its_target(north: Northbound) -> None:
+    gateways = Row("HA_Chassis_Group", "gw", "router/gw")
+    north.apply(inserts(switch(), gateways, port(ha_chassis_group=Ref("HA_Chassis_Group", "gw"))))
+    with pytest.raises(Refused, match="HA_Chassis_Group"):
+        north.apply([Delete(switch()), Delete(gateways)])
+    north.apply([Delete(switch()), Delete(gateways), Delete(port())])
+    assert north.owners() == set()
+
+
+def test_a_meter_and_its_bands_come_together(north: Northbound) -> None:
+    band = Row("Meter_Band", "m-band", "qos/m", {"action": "drop", "rate": 100})
+    meter = Row("Meter", "m", "qos/m", {"unit": "kbps", "bands": frozenset({Ref("Meter_Band", "m-band")})})
+    north.apply(inserts(meter, band))
+    assert settled(north, meter, band)
+    with pytest.raises(Refused, match="m-band"):
+        north.apply([Delete(band)])
+    other = Row("Meter_Band", "m-other", "qos/m", {"action": "drop", "rate": 200})
+    swapped = replace(meter, columns={"unit": "pktps", "bands": frozenset({Ref("Meter_Band", "m-other")})})
+    north.apply(plan([swapped, other], north.rows("qos/m")))
+    assert settled(north, swapped, other)
+    north.apply(plan([], north.rows("qos/m")))
+    assert north.owners() == set()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Insert(port()),
+        Insert(replace(router(), columns={"copp": Ref("Copp", "nowhere")})),
+        Update(switch(), {"other_config": {"a": "b"}}),
+        Update(group(), {}, join=frozenset({("Logical_Switch", "gone", "ports")})),
+    ],
+    ids=["parent", "reference", "row", "joined"],
+)
+def test_what_is_not_there_is_named(north: Northbound, change: Insert | Update) -> None:
+    if change.row == group():
+        change = Update(port(), {}, join=frozenset({("Port_Group", "nowhere", "ports")}))
+        north.apply(inserts(switch(), port()))
+    with pytest.raises(MissingRow, match=r"(net|nowhere) is not there"):
+        north.apply([change])
+
+
+# All or nothing --------------------------------------------------------------
+
+
+def test_one_refused_change_undoes_the_others(north: Northbound) -> None:
+    bound = {"logical_port": "lrp", "dst_ip": "198.51.100.1"}
+    north.apply(inserts(Row("BFD", "one", "router/1", bound)))
+    with pytest.raises(Refused, match="BFD"):
+        north.apply(inserts(switch(), Row("BFD", "two", "router/2", bound)))
+    with pytest.raises(MissingRow):
+        north.apply([*inserts(switch()), Update(group(), {})])
+    assert north.owners() == {"router/1"}
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (Row("Nonsense", "k", "o/1"), "no such table"),
+        (Row("NB_Global", "k", "o/1"), "set_options"),
+        (Row("Load_Balancer_Group", "k", "o/1"), "cannot bear an owner"),
+        (Row("Logical_Switch", "", "o/1"), "key or owner"),
+        (Row("Logical_Switch", "k", ""), "key or owner"),
+        (replace(group(), columns={"name": "other"}), "is not the key"),
+        (replace(switch(), columns={"colour": "red"}), "no column colour"),
+        (replace(switch(), columns={"name": 5}), "not a string"),
+        (replace(switch(), columns={"name": "a\0b"}), "not text"),
+        (replace(switch(), columns={"name": "\ud800"}), "not text"),
+        (replace(switch(), columns={"name": None}), "may not be empty"),
+        (replace(switch(), columns={"ports": frozenset({Ref("Logical_Switch_Port", "p")})}), "belongs to the rows"),
+        (replace(switch(), columns={"other_config": {"a": 1}}), "not a string"),
+        (replace(switch(), columns={"other_config": None}), "not a map"),
+        (replace(switch(), columns={"external_ids": {"wolke-owner": "x"}}), "are ours"),
+        (port(tag=4096), r"4096 is outside 1\.\.4095"),
+        (port(tag=True), "not an integer"),
+        (port(enabled=1), "not a boolean"),
+        (port(addresses=["a"]), "not a frozenset"),  # type: ignore[arg-type]
+        (port(dhcpv4_options=Ref("Port_Group", "pg")), "not a Ref to DHCP_Options"),
+        (port(dhcpv4_options="subnet"), "not a Ref"),
+        (rule(action="explode"), "none of"),
+        (rule(priority=-1), "outside"),
+        (rule(name="x" * 64), "outside"),
+        (replace(rule(), columns={"match": "ip4"}), "column direction"),
+        (Row("Meter", "m", "o/1", {"unit": "kbps"}), "column bands: may not be empty"),
+        (replace(port(), parents=frozenset({("Logical_Switch", "net", "acls")})), "cannot list it"),
+        (replace(port(), parents=frozenset({("Logical_Router", "net", "ports")})), "cannot list it"),
+        (Row("Static_MAC_Binding", "k", "o/1", {"logical_port": "lrp", "ip": "10.0.0.1"}), "key must be made of"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+def test_what_the_schema_does_not_allow_is_refused(north: Northbound, row: Row, why: str) -> None:
+    north.apply(inserts(switch(), group()))
+    with pytest.raises(Refused, match=why) as refusal:
+        north.apply([Insert(row)])
+    assert f"{row.table} {row.key}" in str(refusal.value)
+    assert north.owners() == {"network/net", "security_group/pg"}
+
+
+def test_the_schema_can_be_asked(north: Northbound) -> None:
+    assert north.has("ACL")
+    assert north.has("ACL", "label")
+    assert not north.has("ACL", "colour")
+    assert not north.has("Nonsense", "name")
+
+
+# Every table we use ----------------------------------------------------------
+
+
+def every_table() -> list[Row]:
+    """One row of each table, joined to each other as the network joins them."""
+
+    def lists(table: str, key: str, column: str) -> frozenset[Parent]:
+        return frozenset({(table, key, column)})
+
+    binding = {"logical_port": "lrp", "ip": "10.0.0.9", "mac": "02:00:00:00:00:09", "override_dynamic_mac": True}
+    return [
+        switch(),
+        port(addresses=frozenset({"router"}), type="router", options={"router-port": "lrp"}, port_security=frozenset()),
+        group(),
+        rule(log=True, severity="info", meter="m", name="deny", label=4294967295),
+        Row("QoS", "q", "qos/q", {"priority": 9, "direction": "to-lport", "match": "ip", "bandwidth": {"rate": 9, "burst": 1},
+            "action": {"dscp": 46}}, lists("Logical_Switch", "net", "qos_rules")),
+        Row("DNS", "d", "network/net", {"records": {"vm.example.": "10.0.0.5"}}, lists("Logical_Switch", "net", "dns_records")),
+        Row("Address_Set", "as", "group/as", {"addresses": frozenset({"10.0.0.0/24", "10.1.0.0/24"})}),
+        router(),
+        Row("Logical_Router_Port", "lrp", "port/port", {"mac": "02:00:00:00:00:01", "networks": frozenset({"10.0.0.1/24"}),
+            "ipv6_ra_configs": {"address_mode": "slaac"}}, lists("Logical_Router", "router", "ports")),
+        Row("Gateway_Chassis", "lrp-host1", "port/port", {"chassis_name": "host1", "priority": 2},
+            lists("Logical_Router_Port", "lrp", "gateway_chassis")),
+        Row("Static_MAC_Binding", "lrp 10.0.0.9", "port/port", binding),
+        Row("BFD", "bfd", "router/router", {"logical_port": "lrp", "dst_ip": "10.0.0.2", "min_tx": 200}),
+        Row("Logical_Router_Static_Route", "r", "router/router", {"ip_prefix": "0.0.0.0/0", "nexthop": "10.0.0.2",
+            "output_port": "lrp", "bfd": Ref("BFD", "bfd")}, lists("Logical_Router", "router", "static_routes")),
+        Row("Logical_Router_Policy", "p", "router/router", {"priority": 1, "match": "ip4", "action": "reroute",
+            "nexthops": frozenset({"10.0.0.2"})}, lists("Logical_Router", "router", "policies")),
+        Row("NAT", "n", "floatingip/n", {"type": "dnat_and_snat", "external_ip": "198.51.100.7", "logical_ip": "10.0.0.5",
+            "external_mac": "02:00:00:00:00:07", "logical_port": "port", "gateway_port": Ref("Logical_Router_Port", "lrp")},
+            lists("Logical_Router", "router", "nat")),
+        Row("Load_Balancer", "lb", "loadbalancer/lb", {"name": "lb", "protocol": "udp", "vips": {"10.9.0.1:53": "10.0.0.5:53"},
+            "selection_fields": frozenset({"ip_src", "tp_src"})}, lists("Logical_Router", "router", "load_balancer")),
+        Row("HA_Chassis_Group", "gw", "router/router"),
+        Row("HA_Chassis", "h", "router/router", {"chassis_name": "host1", "priority": 1},
+            lists("HA_Chassis_Group", "gw", "ha_chassis")),
+        Row("Meter_Band", "mb", "qos/m", {"action": "drop", "rate": 100, "burst_size": 0}),
+        Row("Meter", "m", "qos/m", {"unit": "pktps", "bands": frozenset({Ref("Meter_Band", "mb")}), "fair": True}),
+        Row("DHCP_Options", "o", "subnet/o", {"cidr": "10.0.0.0/24", "options": {"router": "10.0.0.1", "mtu": "1442"}}),
+    ]  # fmt: skip
+
+
+def test_nothing_is_left_to_plan_after_writing_any_table(north: Northbound) -> None:
+    rows = every_table()
+    north.apply(inserts(*reversed(rows)))  # every reference a forward one
+    assert settled(north, *rows)
+    for owner in {row.owner for row in rows}:
+        assert {row.key for row in north.rows(owner)} == {row.key for row in rows if row.owner == owner}
+    found = [row for owner in north.owners() for row in north.rows(owner)]
+    north.apply(plan([], found))
+    assert north.owners() == set()
+
+
+def test_the_fake_knows_the_installed_schema() -> None:
+    installed = tables_of(json.loads(SCHEMA.read_text()))
+    for name, table in northbound_tables().items():
+        assert (name, table.root, table.indexes) == (name, installed[name].root, installed[name].indexes)
+        for column, kind in table.columns.items():
+            assert (name, column, kind) == (name, column, installed[name].columns[column])
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+MAPS = st.dictionaries(TEXTS.filter(lambda key: not key.startswith("wolke-")), TEXTS, max_size=3)
+GROUPS = st.sets(st.sampled_from(["pg0", "pg1", "pg2"]))
+PORT_COLUMNS = st.fixed_dictionaries(
+    {},
+    optional={
+        "addresses": st.frozensets(TEXTS, max_size=3),
+        "options": MAPS,
+        "external_ids": MAPS,
+        "tag": st.none() | st.integers(1, 4095),
+        "enabled": st.none() | st.booleans(),
+        "type": TEXTS,
+        "dhcpv4_options": st.none() | st.sampled_from(["o0", "o1"]).map(lambda key: Ref("DHCP_Options", key)),
+    },
+)
+WISHES = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.tuples(PORT_COLUMNS, GROUPS))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wishes=st.lists(WISHES, min_size=1, max_size=3))
+def test_any_wish_is_met_in_one_step(
+    north: Northbound, wishes: list[dict[str, tuple[dict[str, Value], set[str]]]]
+) -> None:
+    options = [Row("DHCP_Options", key, "subnet/s", {"cidr": "10.0.0.0/24"}) for key in ("o0", "o1")]
+    north.apply(inserts(switch(), *map(group, ("pg0", "pg1", "pg2")), *options))
+    owners = [f"port/{key}" for key in "abc"]
+    for wish in wishes:
+        rows = [
+            replace(port(key, **columns), parents=PORTS | {("Port_Group", one, "ports") for one in groups})
+            for key, (columns, groups) in wish.items()
+        ]
+        north.apply(plan(rows, [row for owner in owners for row in north.rows(owner)]))
+        found = [row for owner in owners for row in north.rows(owner)]
+        assert plan(rows, found) == []
+        assert {row.key for row in found} == set(wish)
+
+
+# What others do meanwhile ----------------------------------------------------
+
+
+def test_ports_going_up_are_told_and_told_again_to_who_comes_later(
+    north: Northbound, request: pytest.FixtureRequest
+) -> None:
+    heard: list[tuple[str, bool]] = []
+    later: list[tuple[str, bool]] = []
+    north.watch(lambda *news: heard.append(news))
+    north.apply(inserts(switch(), port("a"), port("b")))
+    wait_for(lambda: set(heard) == {("a", False), ("b", False)})
+    if isinstance(north, Fake):
+        north.set_up("a", True)
+    else:
+        up = {"op": "update", "table": "Logical_Switch_Port", "where": [["name", "==", "a"]], "row": {"up": True}}
+        request.getfixturevalue("server").transact(up)
+    wait_for(lambda: heard[2:] == [("a", True)])
+    north.watch(lambda *news: later.append(news))
+    wait_for(lambda: set(later) >= {("a", True), ("b", False)})
+
+
+def test_options_of_others_are_left_alone(north: Northbound) -> None:
+    north.set_options({"mac_prefix": "02:00:00", "northd_probe_interval": "1000"})
+    north.set_options({"northd_probe_interval": "5000", "use_logical_dp_groups": "true"})
+    north.set_options({"use_logical_dp_groups": None, "absent": None})
+    assert isinstance(north, Fake | Real)
+    assert north.options() == {"mac_prefix": "02:00:00", "northd_probe_interval": "5000"}
+
+
+def test_an_unreachable_database_says_so_and_works_again(north: Northbound, request: pytest.FixtureRequest) -> None:
+    north.apply(inserts(switch(), port()))
+    if isinstance(north, Fake):
+        north.reachable = False
+        impatient: Northbound = north
+    else:
+        server = request.getfixturevalue("server")
+        impatient = Real(server.remote, patience=0.2)
+        impatient.start()
+        assert settled(impatient, switch())
+        server.kill()
+    with pytest.raises(Unavailable):
+        impatient.apply(inserts(group()))
+    wait_for(lambda: raises_unavailable(impatient))
+    if isinstance(north, Fake):
+        north.reachable = True
+    else:
+        server.start()
+        impatient.close()
+    north.apply(inserts(group()))
+    assert settled(north, switch(), port(), group())
+
+
+def raises_unavailable(north: Northbound) -> bool:
+    try:
+        north.rows("network/net")
+    except Unavailable:
+        return True
+    return False
+
+
+# The real one alone ----------------------------------------------------------
+
+
+def test_a_killed_server_costs_only_time(server: OvsdbServer, real: Real) -> None:
+    real.apply(inserts(switch()))
+    wrong: list[BaseException] = []
+
+    def write(number: int) -> None:
+        for count in range(40):
+            row = port(f"{number}-{count}")
+            try:
+                real.apply(plan([row], real.rows(row.owner)))
+            except BaseException as error:
+                wrong.append(error)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for goal in (10, 60):
+        wait_for(lambda goal=goal: raises_unavailable(real) or len(real.owners()) > goal)
+        server.kill()
+        server.start()
+    for writer in writers:
+        writer.join()
+    assert wrong == []
+    rows = [port(f"{number}-{count}") for number in range(4) for count in range(40)]
+    assert settled(real, *rows)
+    assert len(real.owners()) == 161
+
+
+def test_what_changed_while_the_connection_was_lost_is_seen(server: OvsdbServer, real: Real) -> None:
+    heard: list[tuple[str, bool]] = []
+    real.apply(inserts(switch(), group(), port("a"), port("b")))
+    server.kill()
+    server.start()
+    server.transact(
+        {"op": "update", "table": "Logical_Switch_Port", "where": [], "row": {"up": True}},
+        {"op": "delete", "table": "Port_Group", "where": []},
+    )
+    wait_for(lambda: real.owners() == {"network/net", "port/a", "port/b"})
+    real.watch(lambda *news: heard.append(news))
+    wait_for(lambda: set(heard) == {("a", True), ("b", True)})
+
+
+def test_two_writers_meet(server: OvsdbServer, real: Real) -> None:
+    other = Real(server.remote, patience=20)
+    other.start()
+    real.apply(inserts(switch(), group()))
+    rows = [port(f"p{number}") for number in range(30)] + [rule(f"r{number}") for number in range(30)]
+
+    def write(north: Real, order: list[Row]) -> None:
+        for row in order:
+            north.apply(plan([row], north.rows(row.owner)))
+
+    try:
+        wait_for(lambda: settled(other, switch(), group()))
+        writers = [
+            threading.Thread(target=write, args=(real, rows)),
+            threading.Thread(target=write, args=(other, rows)),
+        ]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        wait_for(lambda: settled(real, *rows) and settled(other, *rows))
+        count = {"op": "select", "table": "ACL", "where": [], "columns": ["_uuid"]}
+        wait_for(lambda: len(server.transact(count)[0]["rows"]) == 30)
+    finally:
+        other.close()
+
+
+def test_a_parent_that_another_writer_deleted_a_moment_ago_is_missed(server: OvsdbServer, real: Real) -> None:
+    real.apply(inserts(switch()))
+    with real._link.lock:  # the copy stands still while the world goes on
+        server.transact({"op": "delete", "table": "Logical_Switch", "where": []})
+        answer = real._link.ask(lambda: compose(inserts(port()), real._index))
+    with pytest.raises(MissingRow, match="Logical_Switch net"):
+        answer.result(20)
+
+
+def test_waiting_for_hosts_disturbs_nobody(server: OvsdbServer, real: Real) -> None:
+    done: list[bool] = []
+    waiter = threading.Thread(target=lambda: done.append(real.sync(20)))
+    waiter.start()
+    wanted = {"op": "select", "table": "NB_Global", "where": [], "columns": ["nb_cfg"]}
+    wait_for(lambda: server.transact(wanted)[0]["rows"] == [{"nb_cfg": 1}])
+    real.apply(inserts(switch()))
+    assert not done
+    server.transact({"op": "update", "table": "NB_Global", "where": [], "row": {"hv_cfg": 1}})
+    waiter.join()
+    assert done == [True]
+    assert real.sync(0.01) is False
+
+
+def test_the_second_of_two_remotes_serves(server: OvsdbServer, tmp_path: Path) -> None:
+    north = Real(f"unix:{tmp_path}/nobody,{server.remote}", patience=20)
+    north.start()
+    try:
+        north.apply(inserts(switch()))
+        assert settled(north, switch())
+    finally:
+        north.close()
+
+
+def test_an_open_connection_ends_with_close(server: OvsdbServer) -> None:
+    north = Real(server.remote)
+    north.start()
+    north.apply(inserts(switch()))
+    north.close()
+    with pytest.raises(Unavailable):
+        north.rows("network/net")
+    with pytest.raises(Unavailable):
+        north.apply(inserts(group()))
