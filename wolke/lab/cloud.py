@@ -100,18 +100,18 @@ def prepare_host(lab: Lab, number: int) -> None:
 def daemons(lab: Lab) -> list[Daemon]:
     """api, loops, and an agent per host."""
 
-    def sockets() -> dict[str, socket.socket]:
+    def sockets() -> list[tuple[str, socket.socket]]:
         try:
             outside = listening(socket.socket(), "127.0.0.1", lab.facts.port)
         except OSError as error:
             raise LabError(
                 f"another program listens on 127.0.0.1:{lab.facts.port}: end it, or start the lab anew"
             ) from error
-        return {
-            "api#machine": outside,
-            "api#internet": lab.internet.listen("127.0.0.1", lab.facts.port),
-            "agents": lab.control.listen(wires.CONTROL_ADDRESS, AGENTS_PORT),
-        }
+        return [
+            ("api", outside),
+            ("api", lab.internet.listen("127.0.0.1", lab.facts.port)),
+            ("agents", lab.control.listen(wires.CONTROL_ADDRESS, AGENTS_PORT)),
+        ]
 
     def command(*words: str) -> list[str]:
         return [*WOLKE, *words]

@@ -26,7 +26,7 @@ class Daemon:
     node: Node
     words: Callable[[], list[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
-    sockets: Callable[[], dict[str, socket.socket]] = dict
+    sockets: Callable[[], list[tuple[str, socket.socket]]] = list
     before: Callable[[], None] = lambda: None
     ready: Callable[[], bool] = lambda: True
     after: Callable[[], None] = lambda: None
@@ -97,7 +97,7 @@ class Daemons:
         try:
             return daemon.node.launch(daemon.words(), self.log(daemon.name), env=daemon.environment, sockets=sockets)
         finally:
-            for handed in sockets.values():
+            for _, handed in sockets:
                 handed.close()
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:

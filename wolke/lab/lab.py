@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from wolke.lab import cloud, engines, furnish, wires
-from wolke.lab.daemons import Daemon, Daemons, pss_kib
+from wolke.lab.daemons import Daemon, Daemons, pss_kib, tail
 from wolke.lab.guests import Guest
 from wolke.lab.node import NETNS, LabError, Node, check_root, listening, netns_mounted, processes, run
 from wolke.lab.waiting import wait_for
@@ -131,6 +131,10 @@ class Lab:
                     furnish.wait_for_hosts(self)
                 with self._step("projects, users, public network, flavors, clouds.yaml"):
                     furnish.furnish(self)
+
+            for name, process in self.status().items():  # one that dies of what it finds only later
+                if not process["running"]:
+                    raise LabError(f"{name} ended; the end of its log:\n{tail(self.daemons.log(name))}")
 
     def _nodes(self) -> None:
         nodes = [self.wires, self.control, self.internet, *(host.node for host in self.hosts)]

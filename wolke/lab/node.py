@@ -8,6 +8,7 @@ The network namespace also has a name for ``ip netns``. See namespaces(7), pid_n
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -192,23 +193,27 @@ class Node:
         log: Path,
         *,
         env: Mapping[str, str] | None = None,
-        sockets: Mapping[str, socket.socket] | None = None,
+        sockets: Sequence[tuple[str, socket.socket]] = (),
     ) -> int:
         """Start a daemon in the node and return its pid in this machine.
 
-        ``sockets`` (name -> listening socket, names may end in ``#n`` to be told apart) are handed over as systemd does:
-        descriptors from 3 on, LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID (sd_listen_fds(3)).
+        ``sockets`` (name, listening socket) are handed over as systemd does: descriptors from 3 on, LISTEN_FDS, LISTEN_FDNAMES,
+        LISTEN_PID (sd_listen_fds(3)).
         """
         script = 'exec setsid sh -c \'[ -z "$LISTEN_FDS" ] || export LISTEN_PID=$$; exec "$@"\' sh "$@" </dev/null >>"$0" 2>&1 & echo $!'
         environment = {**os.environ, **self.environment, **(env or {})}
-        fds = [handed.fileno() for handed in (sockets or {}).values()]
-        moves = ""
+        fds = [fcntl.fcntl(handed, fcntl.F_DUPFD, 100) for _, handed in sockets]  # out of the way of 3, 4, 5
         if sockets:
-            environment["LISTEN_FDS"] = str(len(fds))
-            environment["LISTEN_FDNAMES"] = ":".join(name.partition("#")[0] for name in sockets)
-            moves = "".join(f"exec {3 + n}<&{high}; " for n, high in enumerate(fds))
+            environment |= {"LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": ":".join(name for name, _ in sockets)}
+        moves = "".join(f"exec {3 + n}<&{high}-; " for n, high in enumerate(fds))
         command = self.enter("bash", "-c", moves + script, str(log), *map(str, words))
-        started = subprocess.run(command, check=False, text=True, capture_output=True, env=environment, pass_fds=fds)
+        try:
+            started = subprocess.run(
+                command, check=False, text=True, capture_output=True, env=environment, pass_fds=fds
+            )
+        finally:
+            for high in fds:
+                os.close(high)
         if started.returncode or not started.stdout.strip():
             raise LabError(f"{self.name}: {words[0]} could not be started: {started.stderr.strip()}")
         return self.outer_pid(int(started.stdout))
