@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import msgspec
-from sqlalchemy import JSON, Engine, String, create_engine, event, text
+from sqlalchemy import JSON, Engine, MetaData, String, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import QueuePool
 
@@ -26,6 +26,14 @@ Json = dict[str, Any]
 
 
 class Base(DeclarativeBase):
+    metadata = MetaData(  # constraints have the same names on every database, so that migrations can name them
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: String(255),
         dict[str, Any]: JSON,
