@@ -45,6 +45,7 @@ class Libvirt:
         self.checksum_offload = checksum_offload
         self.connection = Connection(uri)
         self.libvirt = self.connection.libvirt
+        self._powered_off: set[str] = set()  # by us: a libvirtd that is just coming back calls it DAEMON
         self.consoles = state / "consoles"
         self.consoles.mkdir(parents=True, exist_ok=True)
 
@@ -76,7 +77,7 @@ class Libvirt:
         state, reason = found.state()
         return Guest(
             id=found.UUIDString(),
-            state=self._state(state, reason),
+            state=self._state(found.UUIDString(), state, reason),
             boot=mark.boot,
             revision=mark.revision,
             nics=tuple(definition.interfaces(xml)),
@@ -84,17 +85,15 @@ class Libvirt:
             machine=definition.machine(xml),
         )
 
-    def _state(self, state: int, reason: int) -> seen.State:
+    def _state(self, id: str, state: int, reason: int) -> seen.State:
         libvirt = self.libvirt
         if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED, libvirt.VIR_DOMAIN_SHUTDOWN):
             return seen.State.RUNNING
         if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED):
             return seen.State.PAUSED
         # DAEMON: the guest's process was gone when libvirtd came back.
-        if state == libvirt.VIR_DOMAIN_CRASHED or reason in (
-            libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,
-            libvirt.VIR_DOMAIN_SHUTOFF_DAEMON,
-        ):
+        died = (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_DAEMON)
+        if state == libvirt.VIR_DOMAIN_CRASHED or (reason in died and id not in self._powered_off):
             return seen.State.CRASHED
         return seen.State.DEFINED
 
@@ -162,6 +161,7 @@ class Libvirt:
                 raise DriverError("The guest is not one of this cloud.", f"{found.name()} has no mark of ours")
             element.set("started", f"{time.time():.3f}")
             found = connection.defineXML(ET.tostring(xml, encoding="unicode"))
+            self._powered_off.discard(id)
             found.createWithFlags(self.libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
 
         self.connection.call("start the guest", work)
@@ -188,6 +188,7 @@ class Libvirt:
         def work(connection: Any) -> None:
             found = self._lookup(connection, id)
             if found.isActive():
+                self._powered_off.add(id)
                 self._unless_stopped(found, found.destroy)
 
         self.connection.call("power the guest off", work)
@@ -208,6 +209,7 @@ class Libvirt:
             )
 
         self.connection.call("remove the guest", work)
+        self._powered_off.discard(id)
         self.console(id).unlink(missing_ok=True)
 
     # Devices -----------------------------------------------------------------
