@@ -70,6 +70,10 @@ class Later:
     headers: dict[str, str]
 
 
+class NeedsWrite(Exception):
+    """Raised by a read that finds something to be made first: the call runs again in a write transaction."""
+
+
 @dataclass(slots=True)
 class Ctx:
     """One call under way. ``db`` is its transaction; whatever the handler does is committed or nothing is."""
@@ -84,6 +88,7 @@ class Ctx:
     base: str  # scheme, host and prefix of the service as the client spelt them, for links
     request_id: str
     service: Service
+    writing: bool = True  # False in a read transaction: raise NeedsWrite to get another
     asked: set[str] = field(default_factory=set)  # rules
     changed: tuple[str, str, str] = ("", "", "")  # kind, id, project of what a write is about, for the audit
     did: str = ""  # the rule that the audit names, where one call stands for many (actions)
@@ -296,6 +301,8 @@ class Endpoint:
             for attempt in (1, 2, 3):
                 try:
                     return self._run(call, told, version, caller, body, writing)
+                except NeedsWrite:
+                    writing = True
                 except OperationalError as error:  # a deadlock or a lock that did not come: nothing was written
                     if attempt == 3:
                         raise Unavailable("The database is busy; try again.", hint=str(error)) from error
@@ -329,6 +336,7 @@ class Endpoint:
                 base,
                 told.request_id,
                 self.service,
+                writing,
             )
             result = call.handler(ctx, *body)
             answer = result if isinstance(result, Answer) else Answer(result)
