@@ -1,0 +1,75 @@
+"""A host's Open vSwitch in memory."""
+
+from __future__ import annotations
+
+from wolke.drivers.hypervisor import DriverError
+from wolke.drivers.rows import Refused, Unavailable
+from wolke.drivers.vswitch import INTEGRATION, NAME_LENGTH, settings
+
+
+class VirtualSwitch:
+    """``wolke.drivers.hypervisor.VirtualSwitch`` without Open vSwitch.
+
+    ``devices`` are those of the host that can be attached (None: any). ``install`` plays ovn-controller;
+    ``reachable = False`` makes every call raise ``Unavailable``.
+    """
+
+    def __init__(self, devices: set[str] | None = None) -> None:
+        self.devices = devices
+        self.reachable = True
+        self.external_ids: dict[str, str] = {}
+        self.bridges: dict[str, dict[str, str]] = {}  # bridge -> interface -> logical port
+        self._installed: set[str] = set()
+
+    def close(self) -> None:
+        """Nothing to disconnect from."""
+
+    def checksum_offload(self) -> bool:
+        return False
+
+    def configure(self, *, host: str, ovn_remote: str, encap_ip: str, bridge_mappings: dict[str, str]) -> None:
+        self._reach()
+        ids = settings(host, ovn_remote, encap_ip, bridge_mappings, "netdev")
+        self.external_ids = {key: value for key, value in ids.items() if value is not None}
+        for bridge in (INTEGRATION, *bridge_mappings.values()):
+            self.bridges.setdefault(bridge, {})
+
+    def installed(self, port_ids: set[str]) -> set[str]:
+        return port_ids & self._installed & set(self.ports().values())
+
+    def add_port(self, bridge: str, interface: str, port_id: str) -> None:
+        self._reach()
+        if not 0 < len(interface) <= NAME_LENGTH:
+            raise Refused(f"{interface!r} is no name of an interface")
+        if bridge not in self.bridges:
+            raise Refused(f"there is no bridge {bridge} for {interface}")
+        for holder, ports in self.bridges.items():
+            if interface in ports and holder != bridge:
+                raise Refused(f"{interface} is a port of {holder}, not of {bridge}")
+        if self.devices is not None and interface not in self.devices:
+            raise DriverError(f"cannot attach {interface} to {bridge}: no such device")
+        former = self.bridges[bridge].get(interface)
+        if former != port_id:
+            self._installed.discard(former or "")
+        self.bridges[bridge][interface] = port_id
+
+    def remove_port(self, interface: str) -> None:
+        self._reach()
+        for ports in self.bridges.values():
+            self._installed.discard(ports.pop(interface, ""))
+
+    def ports(self) -> dict[str, str]:
+        self._reach()
+        return {interface: port for ports in self.bridges.values() for interface, port in ports.items()}
+
+    def versions(self) -> dict[str, str]:
+        self._reach()
+        return {"openvswitch": "3.1.0", "ovn": "23.03.1"}
+
+    def install(self, *port_ids: str) -> None:
+        """What ovn-controller says when a port's flows are in place."""
+        self._installed |= set(port_ids)
+
+    def _reach(self) -> None:
+        if not self.reachable:
+            raise Unavailable("Open_vSwitch does not answer", hint="fake")

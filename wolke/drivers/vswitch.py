@@ -1,0 +1,300 @@
+"""The host's Open vSwitch: bridges, ports and what ovn-controller reads of it. ovs-vswitchd.conf.db(5), ovn-controller(8)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyroute2.netlink import genlmsg
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.generic import GenericNetlinkSocket
+
+from wolke.drivers.hypervisor import DriverError
+from wolke.drivers.ovsdb import Link, Operation
+from wolke.drivers.rows import Refused, Unavailable
+
+INTEGRATION = "br-int"
+ROOT = "Open_vSwitch"
+TABLES = {
+    ROOT: ["bridges", "external_ids", "next_cfg", "cur_cfg"],
+    "Bridge": ["name", "ports", "datapath_type", "fail_mode", "other_config"],
+    "Port": ["name", "interfaces"],
+    "Interface": ["name", "external_ids", "error"],
+}
+PROGRAMS = {"openvswitch": "ovs-vswitchd", "ovn": "ovn-controller"}
+NAME_LENGTH = 15  # IFNAMSIZ of the kernel, less the final zero
+
+
+class VirtualSwitch:
+    """``wolke.drivers.hypervisor.VirtualSwitch`` on a real Open vSwitch.
+
+    Every change waits until ovs-vswitchd has taken it over; without it ``Unavailable`` is raised and the change waits there.
+
+    Parameters
+    ----------
+    remote : of the local ovsdb-server
+    patience : seconds until a call that gets no answer raises ``Unavailable``
+    datapath : ``system`` or ``netdev``; None asks the kernel
+    """
+
+    def __init__(
+        self, remote: str = "unix:/run/openvswitch/db.sock", *, patience: float = 10.0, datapath: str | None = None
+    ) -> None:
+        self.datapath = datapath or kernel_datapath()
+        self._view = _View()
+        self._link = Link(remote, ROOT, self._view, tables=TABLES, patience=patience)
+        self._link.start()
+
+    def close(self) -> None:
+        self._link.close()
+
+    def checksum_offload(self) -> bool:
+        """Whether guests may leave checksums to the host; the userspace datapath does not finish them."""
+        return self.datapath == "system"
+
+    def configure(self, *, host: str, ovn_remote: str, encap_ip: str, bridge_mappings: dict[str, str]) -> None:
+        ids = settings(host, ovn_remote, encap_ip, bridge_mappings, self.datapath)
+
+        def compose() -> list[Operation]:
+            integration = {"fail_mode": "secure", "other_config": {"disable-in-band": "true"}}
+            operations = self._bridge(INTEGRATION, integration)
+            for bridge in sorted(set(bridge_mappings.values())):
+                operations += self._bridge(bridge, {})
+            found = _map(self._view.root(), "external_ids")
+            if any(found.get(key) != value for key, value in ids.items()):
+                operations.append(self._external_ids(ROOT, [], ids))
+            return operations
+
+        self._change(compose)
+
+    def installed(self, port_ids: set[str]) -> set[str]:
+        with self._link.reading() as idl:
+            return {
+                ids["iface-id"]
+                for ids in (_map(row, "external_ids") for row in idl.tables["Interface"].rows.values())
+                if ids.get("iface-id") in port_ids and ids.get("ovn-installed") == "true"
+            }
+
+    def add_port(self, bridge: str, interface: str, port_id: str) -> None:
+        if not 0 < len(interface) <= NAME_LENGTH:
+            raise Refused(f"{interface!r} is no name of an interface")
+        ids: dict[str, str | None] = {"iface-id": port_id}
+
+        def compose() -> list[Operation]:
+            found, holder = self._view.named("Interface", interface), self._view.bridge_of(interface)
+            target = self._view.named("Bridge", bridge)
+            if target is None:
+                raise Refused(f"there is no bridge {bridge} for {interface}")
+            if found is not None and holder != bridge:
+                raise Refused(f"{interface} is a port of {holder}, not of {bridge}")
+            if found is None:
+                given = {"name": interface, "external_ids": ["map", [["iface-id", port_id]]]}
+                return self._port(["uuid", str(target.uuid)], interface, given)
+            if _map(found, "external_ids").get("iface-id") == port_id:
+                return []
+            # What ovn-controller noted for the former port is not true of this one.
+            return [self._external_ids("Interface", [["name", "==", interface]], {**ids, "ovn-installed": None})]
+
+        self._change(compose)
+        with self._link.reading():
+            found = self._view.named("Interface", interface)
+            error = str(_one(found, "error")) if found is not None else ""
+        if error:
+            self.remove_port(interface)
+            raise DriverError(f"cannot attach {interface} to {bridge}: {error}")
+
+    def remove_port(self, interface: str) -> None:
+        def compose() -> list[Operation]:
+            found, holder = self._view.named("Port", interface), self._view.bridge_of(interface)
+            if found is None:
+                return []
+            gone = ["ports", "delete", ["set", [["uuid", str(found.uuid)]]]]
+            where = [["name", "==", holder]]
+            return [
+                Operation({"op": "mutate", "table": "Bridge", "where": where, "mutations": [gone]}, f"port {interface}")
+            ]
+
+        self._change(compose)
+
+    def ports(self) -> dict[str, str]:
+        with self._link.reading() as idl:
+            pairs = [(_one(row, "name"), _map(row, "external_ids")) for row in idl.tables["Interface"].rows.values()]
+            return {name: ids["iface-id"] for name, ids in pairs if "iface-id" in ids}
+
+    def versions(self) -> dict[str, str]:
+        return {name: text for name, program in PROGRAMS.items() if (text := version(program))}
+
+    def _bridge(self, name: str, columns: dict[str, Any]) -> list[Operation]:
+        """Makes the bridge, or mends what is other about it."""
+        columns = {"datapath_type": self.datapath, **columns}
+        found = self._view.named("Bridge", name)
+        text = {
+            key: ["map", list(value.items())] if isinstance(value, dict) else value for key, value in columns.items()
+        }
+        if found is not None:
+            wrong = {
+                key: text[key]
+                for key, value in columns.items()
+                if (
+                    not value.items() <= _map(found, key).items()
+                    if isinstance(value, dict)
+                    else _one(found, key) != value
+                )
+            }
+            if not wrong:
+                return []
+            where = [["_uuid", "==", ["uuid", str(found.uuid)]]]
+            return [Operation({"op": "update", "table": "Bridge", "where": where, "row": wrong}, f"bridge {name}")]
+        uuid_name = "bridge_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+        insert = {"op": "insert", "table": "Bridge", "uuid-name": uuid_name, "row": {"name": name, **text}}
+        joined = ["bridges", "insert", ["set", [["named-uuid", uuid_name]]]]
+        return [
+            Operation(insert, f"bridge {name}"),
+            Operation({"op": "mutate", "table": ROOT, "where": [], "mutations": [joined]}, f"bridge {name}"),
+            *self._port(["named-uuid", uuid_name], name, {"name": name, "type": "internal"}),
+        ]
+
+    def _port(self, bridge: list[str], name: str, interface: dict[str, Any]) -> list[Operation]:
+        """A port with one interface, both of that name."""
+        suffix = "".join(letter if letter.isalnum() else "_" for letter in name)
+        port, device = f"port_{suffix}", f"device_{suffix}"
+        row = {"name": name, "interfaces": ["named-uuid", device]}
+        joined = ["ports", "insert", ["set", [["named-uuid", port]]]]
+        where = [["_uuid", "==", bridge]]
+        return [
+            Operation({"op": "insert", "table": "Interface", "uuid-name": device, "row": interface}, f"port {name}"),
+            Operation({"op": "insert", "table": "Port", "uuid-name": port, "row": row}, f"port {name}"),
+            Operation({"op": "mutate", "table": "Bridge", "where": where, "mutations": [joined]}, f"port {name}"),
+        ]
+
+    def _external_ids(self, table: str, where: list[Any], ids: Mapping[str, str | None]) -> Operation:
+        """Set these keys and no others; None takes one away."""
+        given = [[key, value] for key, value in ids.items() if value is not None]
+        mutations = [["external_ids", "delete", ["set", list(ids)]], ["external_ids", "insert", ["map", given]]]
+        return Operation({"op": "mutate", "table": table, "where": where, "mutations": mutations}, f"{table} settings")
+
+    def _change(self, compose: Callable[[], list[Operation]]) -> None:
+        """Write, and wait until ovs-vswitchd has done so."""
+
+        def numbered() -> list[Operation]:
+            operations = compose()
+            if not operations:
+                return []
+            empty = self._view.root() is None
+            first = [Operation({"op": "insert", "table": ROOT, "row": {}}, ROOT)] if empty else []
+            count = {"op": "mutate", "table": ROOT, "where": [], "mutations": [["next_cfg", "+=", 1]]}
+            select = {"op": "select", "table": ROOT, "where": [], "columns": ["next_cfg"]}
+            return [*first, *operations, Operation(count, ROOT), Operation(select, ROOT)]
+
+        answers = self._link.transact(numbered)
+        # When the last try stopped half-way, nothing is left to write, but perhaps still something to wait for.
+        with self._link.reading():
+            number = answers[-1]["rows"][0]["next_cfg"] if answers else int(_one(self._view.root(), "next_cfg") or 0)
+        if not self._link.wait_for(lambda: self._view.current() >= number, self._link.patience):
+            raise Unavailable("ovs-vswitchd does not answer", hint=",".join(self._link.remotes))
+
+
+def settings(
+    host: str, ovn_remote: str, encap_ip: str, bridge_mappings: Mapping[str, str], datapath: str
+) -> dict[str, str | None]:
+    """``external_ids`` of the Open_vSwitch row, as ovn-controller(8) names them; None where a key must not be there."""
+    mappings = ",".join(f"{network}:{bridge}" for network, bridge in sorted(bridge_mappings.items()))
+    return {
+        "system-id": host,
+        "hostname": host,
+        "ovn-remote": ovn_remote,
+        "ovn-encap-type": "geneve",
+        "ovn-encap-ip": encap_ip,
+        "ovn-bridge": INTEGRATION,
+        "ovn-bridge-datapath-type": datapath,
+        "ovn-bridge-mappings": mappings or None,
+        "ovn-cms-options": "enable-chassis-as-gw" if mappings else None,
+        # Hosts see all of the southbound database: far cheaper for its server than a condition per host and network.
+        "ovn-monitor-all": "true",
+        # Flows stay while a restarted ovn-controller works out the new ones.
+        "ovn-ofctrl-wait-before-clear": "8000",
+    }
+
+
+def version(program: str) -> str:
+    """What ``program --version`` says, such as ``3.1.0``; empty where it is not installed."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    except OSError:
+        return ""
+    match = re.search(r"\d+(?:\.\d+)+", said)
+    return match[0] if match else ""
+
+
+def kernel_datapath() -> str:
+    """``system`` where the kernel has openvswitch (asking loads the module), else ``netdev``, the one in userspace."""
+    with GenericNetlinkSocket() as socket:
+        try:
+            socket.bind("ovs_datapath", genlmsg)
+        except NetlinkError:
+            return "netdev"
+    return "system"
+
+
+class _View:
+    """Rows by name, kept up with the copy."""
+
+    def __init__(self) -> None:
+        self.idl: Any = None
+        self.rows: dict[tuple[str, str], Any] = {}
+
+    def rebuild(self, idl: Any, schema: Mapping[str, Any]) -> None:
+        self.idl = idl
+        self.rows = {
+            (table, _one(row, "name")): row
+            for table in TABLES
+            if table != ROOT
+            for row in idl.tables[table].rows.values()
+        }
+
+    def follow(self, event: str, row: Any, old: Any) -> None:
+        table = row._table.name
+        if table == ROOT or event == "update":
+            return
+        place = (table, _one(row, "name"))
+        if event == "create":
+            self.rows[place] = row
+        elif (known := self.rows.get(place)) is not None and known.uuid == row.uuid:
+            del self.rows[place]
+
+    def turn(self) -> list[Callable[[], None]]:
+        return []
+
+    def explain(self, text: str) -> str:
+        return text
+
+    def root(self) -> Any:
+        return next(iter(self.idl.tables[ROOT].rows.values()), None)
+
+    def current(self) -> int:
+        return int(_one(self.root(), "cur_cfg") or 0)
+
+    def named(self, table: str, name: str) -> Any:
+        return self.rows.get((table, name))
+
+    def bridge_of(self, interface: str) -> str:
+        port = self.named("Port", interface)
+        for (table, name), row in self.rows.items():
+            if (
+                table == "Bridge"
+                and port is not None
+                and any(atom.value == port.uuid for atom in row._data["ports"].values)
+            ):
+                return name
+        return ""
+
+
+def _one(row: Any, column: str) -> Any:
+    """The only element of a column; an empty string where there is none."""
+    return next((atom.value for atom in row._data[column].values), "") if row is not None else ""
+
+
+def _map(row: Any, column: str) -> dict[str, str]:
+    return {key.value: value.value for key, value in row._data[column].values.items()} if row is not None else {}
