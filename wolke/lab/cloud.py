@@ -18,6 +18,7 @@ import httpx
 import wolke
 from wolke.lab import engines, wires
 from wolke.lab.daemons import Daemon
+from wolke.lab.furnish import write_secret
 from wolke.lab.node import LabError, listening
 
 if TYPE_CHECKING:
@@ -90,10 +91,10 @@ def prepare_host(lab: Lab, number: int) -> None:
         "bridge_mappings": {"public": "br-ex"},
     }
     (home / "agent.toml").write_text(toml(settings))
-    if not (token.exists() or lab.daemons.pid(f"{host.name}/agent")):
+    joined = home / "state" / "node" / "cert.pem"
+    if not joined.exists():
         made = lab.control.run([*WOLKE, "join-token", "--config", str(config(lab)), host.name], env=ENVIRONMENT)
-        token.touch(mode=0o600)
-        token.write_text(made.stdout)
+        write_secret(token, made.stdout)
 
 
 # Processes --------------------------------------------------------------------

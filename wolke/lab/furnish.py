@@ -5,7 +5,6 @@ API: https://docs.openstack.org/api-ref/identity/v3/, https://docs.openstack.org
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from pathlib import Path
@@ -68,8 +67,12 @@ class Api:
 
 
 def administrator(lab: Lab) -> Api:
-    facts = json.loads((lab.directory / "state" / "admin.json").read_bytes())
-    return Api(lab.url, facts["username"], facts["password"], facts["project_name"])
+    return Api(lab.url, "admin", admin_password(lab), "admin")
+
+
+def admin_password(lab: Lab) -> str:
+    """As ``wolke init`` left it."""
+    return (lab.directory / "state" / "admin.password").read_text().strip()
 
 
 def wait_for_hosts(lab: Lab, seconds: float = 60) -> None:
@@ -100,9 +103,8 @@ def furnish(lab: Lab) -> None:
     network = api.ensure("/network/v2.0/networks", "network", PUBLIC)
     for subnet in SUBNETS:
         api.ensure("/network/v2.0/subnets", "subnet", {**subnet, "network_id": network["id"]}, network_id=network["id"])
-    facts = json.loads((lab.directory / "state" / "admin.json").read_bytes())
     clouds = {
-        "admin": entry(lab.url, facts["username"], facts["password"], facts["project_name"]),
+        "admin": entry(lab.url, "admin", admin_password(lab), "admin"),
         "demo": entry(lab.url, "demo", password, "demo"),
     }
     write_secret(file, yaml.safe_dump({"clouds": clouds}, sort_keys=False))

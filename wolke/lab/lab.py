@@ -126,8 +126,9 @@ class Lab:
                         self.start(name)
                 with self._step("Wolke: agents"):
                     for host in self.hosts:
-                        cloud.prepare_host(self, host.number)
-                        self.start(f"{host.name}/agent")
+                        if not self.daemons.pid(f"{host.name}/agent"):
+                            cloud.prepare_host(self, host.number)
+                            self.start(f"{host.name}/agent")
                     furnish.wait_for_hosts(self)
                 with self._step("projects, users, public network, flavors, clouds.yaml"):
                     furnish.furnish(self)
@@ -151,8 +152,8 @@ class Lab:
         wires.cable(self.wires, "provider", self.internet, "provider")
         wires.internet(self.internet)
         for host in self.hosts:
-            wires.cable(self.wires, "underlay", host.node, "uplink")
-            wires.cable(self.wires, "provider", host.node, "provider")
+            wires.cable(self.wires, "underlay", host.node, "uplink", bare=True)
+            wires.cable(self.wires, "provider", host.node, "provider", bare=True)
 
     def _engines(self, part: str) -> None:
         for daemon in self._daemons().values():

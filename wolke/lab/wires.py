@@ -41,10 +41,12 @@ def bridges(wires: Node) -> None:
             wires.run(["ip", "link", "set", bridge, "up"])
 
 
-def cable(wires: Node, bridge: str, node: Node, interface: str) -> None:
+def cable(wires: Node, bridge: str, node: Node, interface: str, *, bare: bool = False) -> None:
     """Plug a node into a segment, unless it is.
 
     Checksums are computed at once: userspace OVS reads frames as they are, and would drop what a network card was to finish.
+    ``bare``: only OVS is to hear what arrives. The node's own kernel would answer ARP for ``br-phy``'s address with this card's MAC
+    (userspace OVS then drops the tunnels' packets), and take addresses from the router advertisements of the provider network.
     """
     if is_up(node, interface):  # the last step below
         return
@@ -56,6 +58,9 @@ def cable(wires: Node, bridge: str, node: Node, interface: str) -> None:
     )
     run(*f"ip -n {wires.netns} link set {port} master {bridge} up".split())
     node.run(["ethtool", "-K", interface, "tx", "off"])
+    if bare:
+        node.run(["sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=1"])
+        node.run(["ip", "link", "set", interface, "arp", "off"])
     node.run(["ip", "link", "set", interface, "up"])
 
 
