@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +11,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.drivers.northbound import (
+    PORTS,
+    every_table,
+    group,
+    inserts,
+    port,
+    raises_unavailable,
+    router,
+    rule,
+    settled,
+    switch,
+)
 from tests.drivers.ovsdb_server import OVN, OvsdbServer, wait_for
 from wolke.drivers.fake.northbound import Northbound as Fake
 from wolke.drivers.fake.tables import northbound_tables
 from wolke.drivers.ovn import Northbound as Real
-from wolke.drivers.ovn.compose import compose
 from wolke.drivers.ovn.tables import tables_of
 from wolke.drivers.rows import (
     Delete,
     Insert,
     MissingRow,
     Northbound,
-    Parent,
     Ref,
     Refused,
     Row,
@@ -34,7 +43,6 @@ from wolke.drivers.rows import (
 )
 
 SCHEMA = OVN / "ovn-nb.ovsschema"
-PORTS: frozenset[Parent] = frozenset({("Logical_Switch", "net", "ports")})
 
 
 @pytest.fixture
@@ -54,45 +62,6 @@ def north(request: pytest.FixtureRequest) -> Iterator[Northbound]:
     made.start()
     yield made
     made.close()
-
-
-@pytest.fixture
-def real(server: OvsdbServer) -> Iterator[Real]:
-    made = Real(server.remote, patience=20)
-    made.start()
-    yield made
-    made.close()
-
-
-def switch(key: str = "net") -> Row:
-    return Row("Logical_Switch", key, f"network/{key}", {"name": key})
-
-
-def port(key: str = "port", **columns: Value) -> Row:
-    return Row("Logical_Switch_Port", key, f"port/{key}", columns, PORTS)
-
-
-def group(key: str = "pg") -> Row:
-    return Row("Port_Group", key, f"security_group/{key}")
-
-
-def rule(key: str = "rule", **columns: Value) -> Row:
-    given = {"priority": 1002, "direction": "to-lport", "match": "ip4", "action": "allow-related", **columns}
-    return Row("ACL", key, f"rule/{key}", given, frozenset({("Port_Group", "pg", "acls")}))
-
-
-def router(key: str = "router") -> Row:
-    return Row("Logical_Router", key, f"router/{key}")
-
-
-def inserts(*rows: Row) -> list[Insert]:
-    return [Insert(row) for row in rows]
-
-
-def settled(north: Northbound, *rows: Row) -> bool:
-    """Whether each of the rows stands there just so."""
-    owners = {row.owner for row in rows}
-    return plan(rows, [row for owner in owners for row in north.rows(owner)]) == []
 
 
 # Adding, changing, taking away -----------------------------------------------
@@ -340,47 +309,6 @@ def test_the_schema_can_be_asked(north: Northbound) -> None:
 # Every table we use ----------------------------------------------------------
 
 
-def every_table() -> list[Row]:
-    """One row of each table, joined to each other as the network joins them."""
-
-    def lists(table: str, key: str, column: str) -> frozenset[Parent]:
-        return frozenset({(table, key, column)})
-
-    binding = {"logical_port": "lrp", "ip": "10.0.0.9", "mac": "02:00:00:00:00:09", "override_dynamic_mac": True}
-    return [
-        switch(),
-        port(addresses=frozenset({"router"}), type="router", options={"router-port": "lrp"}, port_security=frozenset()),
-        group(),
-        rule(log=True, severity="info", meter="m", name="deny", label=4294967295),
-        Row("QoS", "q", "qos/q", {"priority": 9, "direction": "to-lport", "match": "ip", "bandwidth": {"rate": 9, "burst": 1},
-            "action": {"dscp": 46}}, lists("Logical_Switch", "net", "qos_rules")),
-        Row("DNS", "d", "network/net", {"records": {"vm.example.": "10.0.0.5"}}, lists("Logical_Switch", "net", "dns_records")),
-        Row("Address_Set", "as", "group/as", {"addresses": frozenset({"10.0.0.0/24", "10.1.0.0/24"})}),
-        router(),
-        Row("Logical_Router_Port", "lrp", "port/port", {"mac": "02:00:00:00:00:01", "networks": frozenset({"10.0.0.1/24"}),
-            "ipv6_ra_configs": {"address_mode": "slaac"}}, lists("Logical_Router", "router", "ports")),
-        Row("Gateway_Chassis", "lrp-host1", "port/port", {"chassis_name": "host1", "priority": 2},
-            lists("Logical_Router_Port", "lrp", "gateway_chassis")),
-        Row("Static_MAC_Binding", "lrp 10.0.0.9", "port/port", binding),
-        Row("BFD", "bfd", "router/router", {"logical_port": "lrp", "dst_ip": "10.0.0.2", "min_tx": 200}),
-        Row("Logical_Router_Static_Route", "r", "router/router", {"ip_prefix": "0.0.0.0/0", "nexthop": "10.0.0.2",
-            "output_port": "lrp", "bfd": Ref("BFD", "bfd")}, lists("Logical_Router", "router", "static_routes")),
-        Row("Logical_Router_Policy", "p", "router/router", {"priority": 1, "match": "ip4", "action": "reroute",
-            "nexthops": frozenset({"10.0.0.2"})}, lists("Logical_Router", "router", "policies")),
-        Row("NAT", "n", "floatingip/n", {"type": "dnat_and_snat", "external_ip": "198.51.100.7", "logical_ip": "10.0.0.5",
-            "external_mac": "02:00:00:00:00:07", "logical_port": "port", "gateway_port": Ref("Logical_Router_Port", "lrp")},
-            lists("Logical_Router", "router", "nat")),
-        Row("Load_Balancer", "lb", "loadbalancer/lb", {"name": "lb", "protocol": "udp", "vips": {"10.9.0.1:53": "10.0.0.5:53"},
-            "selection_fields": frozenset({"ip_src", "tp_src"})}, lists("Logical_Router", "router", "load_balancer")),
-        Row("HA_Chassis_Group", "gw", "router/router"),
-        Row("HA_Chassis", "h", "router/router", {"chassis_name": "host1", "priority": 1},
-            lists("HA_Chassis_Group", "gw", "ha_chassis")),
-        Row("Meter_Band", "mb", "qos/m", {"action": "drop", "rate": 100, "burst_size": 0}),
-        Row("Meter", "m", "qos/m", {"unit": "pktps", "bands": frozenset({Ref("Meter_Band", "mb")}), "fair": True}),
-        Row("DHCP_Options", "o", "subnet/o", {"cidr": "10.0.0.0/24", "options": {"router": "10.0.0.1", "mtu": "1442"}}),
-    ]  # fmt: skip
-
-
 def test_nothing_is_left_to_plan_after_writing_any_table(north: Northbound) -> None:
     rows = every_table()
     north.apply(inserts(*reversed(rows)))  # every reference a forward one
@@ -487,126 +415,3 @@ def test_an_unreachable_database_says_so_and_works_again(north: Northbound, requ
         impatient.close()
     north.apply(inserts(group()))
     assert settled(north, switch(), port(), group())
-
-
-def raises_unavailable(north: Northbound) -> bool:
-    try:
-        north.rows("network/net")
-    except Unavailable:
-        return True
-    return False
-
-
-# The real one alone ----------------------------------------------------------
-
-
-def test_a_killed_server_costs_only_time(server: OvsdbServer, real: Real) -> None:
-    real.apply(inserts(switch()))
-    wrong: list[BaseException] = []
-
-    def write(number: int) -> None:
-        for count in range(40):
-            row = port(f"{number}-{count}")
-            try:
-                real.apply(plan([row], real.rows(row.owner)))
-            except BaseException as error:
-                wrong.append(error)
-
-    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
-    for writer in writers:
-        writer.start()
-    for goal in (10, 60):
-        wait_for(lambda goal=goal: raises_unavailable(real) or len(real.owners()) > goal)
-        server.kill()
-        server.start()
-    for writer in writers:
-        writer.join()
-    assert wrong == []
-    rows = [port(f"{number}-{count}") for number in range(4) for count in range(40)]
-    assert settled(real, *rows)
-    assert len(real.owners()) == 161
-
-
-def test_what_changed_while_the_connection_was_lost_is_seen(server: OvsdbServer, real: Real) -> None:
-    heard: list[tuple[str, bool]] = []
-    real.apply(inserts(switch(), group(), port("a"), port("b")))
-    server.kill()
-    server.start()
-    server.transact(
-        {"op": "update", "table": "Logical_Switch_Port", "where": [], "row": {"up": True}},
-        {"op": "delete", "table": "Port_Group", "where": []},
-    )
-    wait_for(lambda: real.owners() == {"network/net", "port/a", "port/b"})
-    real.watch(lambda *news: heard.append(news))
-    wait_for(lambda: set(heard) == {("a", True), ("b", True)})
-
-
-def test_two_writers_meet(server: OvsdbServer, real: Real) -> None:
-    other = Real(server.remote, patience=20)
-    other.start()
-    real.apply(inserts(switch(), group()))
-    rows = [port(f"p{number}") for number in range(30)] + [rule(f"r{number}") for number in range(30)]
-
-    def write(north: Real, order: list[Row]) -> None:
-        for row in order:
-            north.apply(plan([row], north.rows(row.owner)))
-
-    try:
-        wait_for(lambda: settled(other, switch(), group()))
-        writers = [
-            threading.Thread(target=write, args=(real, rows)),
-            threading.Thread(target=write, args=(other, rows)),
-        ]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
-        wait_for(lambda: settled(real, *rows) and settled(other, *rows))
-        count = {"op": "select", "table": "ACL", "where": [], "columns": ["_uuid"]}
-        wait_for(lambda: len(server.transact(count)[0]["rows"]) == 30)
-    finally:
-        other.close()
-
-
-def test_a_parent_that_another_writer_deleted_a_moment_ago_is_missed(server: OvsdbServer, real: Real) -> None:
-    real.apply(inserts(switch()))
-    with real._link.lock:  # the copy stands still while the world goes on
-        server.transact({"op": "delete", "table": "Logical_Switch", "where": []})
-        answer = real._link.ask(lambda: compose(inserts(port()), real._index))
-    with pytest.raises(MissingRow, match="Logical_Switch net"):
-        answer.result(20)
-
-
-def test_waiting_for_hosts_disturbs_nobody(server: OvsdbServer, real: Real) -> None:
-    done: list[bool] = []
-    waiter = threading.Thread(target=lambda: done.append(real.sync(20)))
-    waiter.start()
-    wanted = {"op": "select", "table": "NB_Global", "where": [], "columns": ["nb_cfg"]}
-    wait_for(lambda: server.transact(wanted)[0]["rows"] == [{"nb_cfg": 1}])
-    real.apply(inserts(switch()))
-    assert not done
-    server.transact({"op": "update", "table": "NB_Global", "where": [], "row": {"hv_cfg": 1}})
-    waiter.join()
-    assert done == [True]
-    assert real.sync(0.01) is False
-
-
-def test_the_second_of_two_remotes_serves(server: OvsdbServer, tmp_path: Path) -> None:
-    north = Real(f"unix:{tmp_path}/nobody,{server.remote}", patience=20)
-    north.start()
-    try:
-        north.apply(inserts(switch()))
-        assert settled(north, switch())
-    finally:
-        north.close()
-
-
-def test_an_open_connection_ends_with_close(server: OvsdbServer) -> None:
-    north = Real(server.remote)
-    north.start()
-    north.apply(inserts(switch()))
-    north.close()
-    with pytest.raises(Unavailable):
-        north.rows("network/net")
-    with pytest.raises(Unavailable):
-        north.apply(inserts(group()))

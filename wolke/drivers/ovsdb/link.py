@@ -16,44 +16,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import ovs.db.idl
 import ovs.jsonrpc
 import ovs.poller
 import ovs.stream
 
+from wolke.drivers.ovsdb.idl import Follower, Idl, Transaction
 from wolke.drivers.rows import Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
-PROBE_MILLISECONDS = 5000
 RETRY_SECONDS = 0.05
 TRIES = 3
 SCHEMA_SECONDS = 3.0
-
-
-class _Poll:
-    """poll(2) for the library, whose own choice, select(2), fails in a process with more than 1024 open files.
-
-    Unlike ``select.poll``, a second registration of a file adds to the first one; the library counts on it.
-    """
-
-    def __init__(self) -> None:
-        self._events: dict[int, int] = {}
-
-    def register(self, file: Any, events: int) -> None:
-        number = file if isinstance(file, int) else file.fileno()
-        self._events[number] = self._events.get(number, 0) | events
-
-    def poll(self, milliseconds: int) -> list[tuple[int, int]]:
-        poll = select.poll()
-        for number, events in self._events.items():
-            poll.register(number, events)
-        return poll.poll(milliseconds)
-
-
-ovs.poller.SelectPoll = _Poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +39,6 @@ class Operation:
 
     json: Mapping[str, Any]
     place: str = ""
-
-
-class Follower(Protocol):
-    """Told about the copy's changes in the link's thread, under its lock."""
-
-    def rebuild(self, idl: Any, schema: Mapping[str, Any]) -> None:
-        """The copy was read anew: forget everything and look at all rows."""
-
-    def follow(self, event: str, row: Any, old: Any) -> None:
-        """One row was created, updated (``old`` has the former values of what changed) or deleted."""
-
-    def turn(self) -> list[Callable[[], None]]:
-        """Called after each round of changes; what it returns is called without the lock."""
-
-    def explain(self, text: str) -> str:
-        """A server's error message with names instead of uuids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,53 +50,13 @@ class Tls:
     authority: str
 
 
-class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]
-    def __init__(self, link: Link, schema: dict[str, Any], follower: Follower) -> None:
-        helper = link.helper(schema)
-        remotes = ",".join(link.remotes)
-        super().__init__(remotes, helper, probe_interval=PROBE_MILLISECONDS, leader_only=link.leader_only)
-        self.schema = schema
-        self._session.reconnect.set_backoff(1000, 1000)
-        self.follower = follower
-        self.followed = -1  # the session whose rows the follower knows
-
-    def notify(self, event: str, row: Any, updates: Any = None) -> None:
-        if self.followed == self._session.get_seqno():
-            self.follower.follow(event, row, updates)
-
-    @property
-    def is_reading(self) -> bool:
-        """Connected, and the copy is complete."""
-        return bool(self._session.is_connected()) and self.state == self.IDL_S_MONITORING
-
-    @property
-    def is_current(self) -> bool:
-        return self.is_reading and self.followed == self._session.get_seqno()
-
-    def catch_up(self) -> None:
-        """After a reconnect the library clears its rows without a word: the follower starts again."""
-        if self.is_reading and self.followed != self._session.get_seqno():
-            self.follower.rebuild(self, self.schema)
-            self.followed = self._session.get_seqno()
-
-
-class _Transaction(ovs.db.idl.Transaction):  # type: ignore[misc]
-    """Keeps the server's answers, one per operation and perhaps one more for the commit."""
-
-    answers: list[Any] | None = None
-
-    def _process_reply(self, message: Any) -> None:
-        self.answers = message.result if isinstance(message.result, list) else None
-        super()._process_reply(message)
-
-
 @dataclass(slots=True)
 class _Wish:
     compose: Callable[[], list[Operation]]
     deadline: float
     answer: Future[list[Any]] = field(default_factory=Future)
     operations: list[Operation] = field(default_factory=list)
-    transaction: _Transaction | None = None
+    transaction: Transaction | None = None
     not_before: float = 0.0
     seqno: int = -1  # of the copy that the operations were composed from
     tries: int = 0
@@ -170,11 +91,11 @@ class Link:
         self.patience = patience
         self._follower = follower
         self._tables = tables
-        self.leader_only = leader_only
+        self._leader_only = leader_only
         self._tls = tls
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
-        self._idl: _Idl | None = None
+        self._idl: Idl | None = None
         self._waiting: deque[_Wish] = deque()
         self._sent: list[_Wish] = []
         self._closing = threading.Event()
@@ -190,7 +111,9 @@ class Link:
         self._thread.start()
 
     def close(self) -> None:
-        self._closing.set()
+        with self._changed:
+            self._closing.set()
+            self._changed.notify_all()
         self.ring()
         if self._thread.is_alive():
             self._thread.join()
@@ -202,7 +125,8 @@ class Link:
     def reading(self) -> Iterator[Any]:
         """The IDL with a copy that is current; nothing changes inside the ``with``."""
         with self._changed:
-            if not self._changed.wait_for(self._is_current, self.patience):
+            self._changed.wait_for(lambda: self._is_current() or self._closing.is_set(), self.patience)
+            if not self._is_current() or self._closing.is_set():
                 raise self._unavailable()
             yield self._idl
 
@@ -255,7 +179,7 @@ class Link:
                 self._expire()
             self._closing.wait(0.1)
             return
-        idl = _Idl(self, schema, self._follower)
+        idl = Idl(",".join(self.remotes), self._helper(schema), schema, self._follower, leader=self._leader_only)
         with self._changed:
             self._idl = idl
         try:
@@ -287,7 +211,7 @@ class Link:
                 self._sent.clear()
             idl.close()
 
-    def _begin(self, idl: _Idl) -> None:
+    def _begin(self, idl: Idl) -> None:
         now = time.monotonic()
         later: list[_Wish] = []
         while self._waiting and idl.is_current:
@@ -304,7 +228,7 @@ class Link:
                 wish.answer.set_result([])
                 continue
             wish.seqno, wish.tries = idl.change_seqno, wish.tries + 1
-            wish.transaction = _Transaction(idl)
+            wish.transaction = Transaction(idl)
             for operation in wish.operations:
                 wish.transaction.add_op(operation.json)
             wish.transaction.commit()
@@ -330,7 +254,7 @@ class Link:
             else:
                 wish.answer.set_exception(self._refusal(wish, transaction))
 
-    def _refusal(self, wish: _Wish, transaction: _Transaction) -> Refused:
+    def _refusal(self, wish: _Wish, transaction: Transaction) -> Refused:
         for number, answer in enumerate(transaction.answers or []):
             if isinstance(answer, dict) and answer.get("error") not in (None, "aborted"):
                 place = wish.operations[number].place if number < len(wish.operations) else ""
@@ -376,7 +300,7 @@ class Link:
                 connection.close()
         return None
 
-    def helper(self, schema: dict[str, Any]) -> Any:
+    def _helper(self, schema: dict[str, Any]) -> Any:
         helper = ovs.db.idl.SchemaHelper(schema_json=schema)
         if self._tables is None:
             helper.register_all()

@@ -1,0 +1,162 @@
+"""The real northbound among others: killed servers, second writers, waiting hosts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.drivers.northbound import group, inserts, port, raises_unavailable, rule, settled, switch
+from tests.drivers.ovsdb_server import OVN, OvsdbServer, wait_for
+from wolke.drivers.ovn import Northbound as Real
+from wolke.drivers.ovn.compose import compose
+from wolke.drivers.rows import MissingRow, Row, Unavailable, plan
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OvsdbServer]:
+    made = OvsdbServer(tmp_path, OVN / "ovn-nb.ovsschema")
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def real(server: OvsdbServer) -> Iterator[Real]:
+    made = Real(server.remote, patience=20)
+    made.start()
+    yield made
+    made.close()
+
+
+def count(server: OvsdbServer, table: str) -> int:
+    return len(server.transact({"op": "select", "table": table, "where": [], "columns": ["_uuid"]})[0]["rows"])
+
+
+def test_a_killed_server_costs_only_time(server: OvsdbServer, real: Real) -> None:
+    real.apply(inserts(switch()))
+    wrong: list[BaseException] = []
+
+    def write(number: int) -> None:
+        for count in range(40):
+            row = port(f"{number}-{count}")
+            try:
+                real.apply(plan([row], real.rows(row.owner)))
+            except BaseException as error:
+                wrong.append(error)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for goal in (10, 60):
+        wait_for(lambda goal=goal: raises_unavailable(real) or len(real.owners()) > goal)
+        server.kill()
+        server.start()
+    for writer in writers:
+        writer.join()
+    assert wrong == []
+    rows = [port(f"{number}-{count}") for number in range(4) for count in range(40)]
+    assert settled(real, *rows)
+    assert len(real.owners()) == 161
+
+
+def test_what_changed_while_the_connection_was_lost_is_seen(server: OvsdbServer, real: Real) -> None:
+    heard: list[tuple[str, bool]] = []
+    real.apply(inserts(switch(), group(), port("a"), port("b")))
+    server.kill()
+    server.start()
+    server.transact(
+        {"op": "update", "table": "Logical_Switch_Port", "where": [], "row": {"up": True}},
+        {"op": "delete", "table": "Port_Group", "where": []},
+    )
+    wait_for(lambda: real.owners() == {"network/net", "port/a", "port/b"})
+    real.watch(lambda *news: heard.append(news))
+    wait_for(lambda: set(heard) == {("a", True), ("b", True)})
+
+
+def test_two_writers_meet(server: OvsdbServer, real: Real) -> None:
+    other = Real(server.remote, patience=20)
+    other.start()
+    real.apply(inserts(switch(), group()))
+    rows = [port(f"p{number}") for number in range(30)] + [rule(f"r{number}") for number in range(30)]
+
+    def write(north: Real, order: list[Row]) -> None:
+        for row in order:
+            north.apply(plan([row], north.rows(row.owner)))
+
+    try:
+        wait_for(lambda: settled(other, switch(), group()))
+        writers = [
+            threading.Thread(target=write, args=(real, rows)),
+            threading.Thread(target=write, args=(other, rows)),
+        ]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        wait_for(lambda: settled(real, *rows) and settled(other, *rows))
+        wait_for(lambda: count(server, "ACL") == 30)
+    finally:
+        other.close()
+
+
+def test_of_two_rows_with_one_key_only_one_stays(server: OvsdbServer, real: Real) -> None:
+    real.apply(inserts(group(), rule()))
+    ids = ["map", [["wolke-key", "rule"], ["wolke-owner", "rule/rule"]]]
+    row = {"priority": 1, "direction": "to-lport", "match": "ip4", "action": "drop", "external_ids": ids}
+    listed = ["acls", "insert", ["set", [["named-uuid", "twin"]]]]
+    for _ in range(4):  # uuids decide which one stays; both shall happen
+        server.transact(
+            {"op": "insert", "table": "ACL", "uuid-name": "twin", "row": row},
+            {"op": "mutate", "table": "Port_Group", "where": [], "mutations": [listed]},
+        )
+        wait_for(lambda: count(server, "ACL") == 1)
+        wait_for(lambda: len(real.rows("rule/rule")) == 1 and not real._index.twins)
+        real.apply(plan([rule()], real.rows("rule/rule")))
+        assert settled(real, rule(), group())
+
+
+def test_a_parent_that_another_writer_deleted_a_moment_ago_is_missed(server: OvsdbServer, real: Real) -> None:
+    real.apply(inserts(switch()))
+    with real._link.lock:  # the copy stands still while the world goes on
+        server.transact({"op": "delete", "table": "Logical_Switch", "where": []})
+        answer = real._link.ask(lambda: compose(inserts(port()), real._index))
+    with pytest.raises(MissingRow, match="Logical_Switch net"):
+        answer.result(20)
+
+
+def test_waiting_for_hosts_disturbs_nobody(server: OvsdbServer, real: Real) -> None:
+    done: list[bool] = []
+    waiter = threading.Thread(target=lambda: done.append(real.sync(20)))
+    waiter.start()
+    wanted = {"op": "select", "table": "NB_Global", "where": [], "columns": ["nb_cfg"]}
+    wait_for(lambda: server.transact(wanted)[0]["rows"] == [{"nb_cfg": 1}])
+    real.apply(inserts(switch()))
+    assert not done
+    server.transact({"op": "update", "table": "NB_Global", "where": [], "row": {"hv_cfg": 1}})
+    waiter.join()
+    assert done == [True]
+    assert real.sync(0.01) is False
+
+
+def test_the_second_of_two_remotes_serves(server: OvsdbServer, tmp_path: Path) -> None:
+    north = Real(f"unix:{tmp_path}/nobody,{server.remote}", patience=20)
+    north.start()
+    try:
+        north.apply(inserts(switch()))
+        assert settled(north, switch())
+    finally:
+        north.close()
+
+
+def test_an_open_connection_ends_with_close(server: OvsdbServer) -> None:
+    north = Real(server.remote)
+    north.start()
+    north.apply(inserts(switch()))
+    north.close()
+    with pytest.raises(Unavailable):
+        north.rows("network/net")
+    with pytest.raises(Unavailable):
+        north.apply(inserts(group()))
