@@ -25,8 +25,8 @@ def nic(number: int) -> wanted.Nic:
 def server(id: str = ID, *, revision: int = 1, power: Power = Power.RUNNING, **more: Any) -> wanted.Server:
     about = wanted.Metadata(hostname="web.cloud.internal", name="web", project_id="red", availability_zone="nova")
     fields: dict[str, Any] = {"vcpus": 1, "ram_mib": 128, "nics": (nic(1),), "metadata": about}
-    disk = wanted.Disk(image=IMAGE, size_gib=1)
-    return wanted.Server(id=id, revision=revision, name="web", power=power, disk=disk, **fields | more)
+    fields["disk"] = wanted.Disk(image=IMAGE, size_gib=1)
+    return wanted.Server(id=id, revision=revision, name="web", power=power, **fields | more)
 
 
 class Host:
@@ -196,7 +196,7 @@ class Control:
     """The control plane's end of the link, in memory."""
 
     def __init__(self, host: str = "alpha") -> None:
-        self.slice = Wanted(revision=0, host=host, ovn_remote="tcp:127.0.0.1:6642")
+        self.slice = Wanted(revision=1, host=host, ovn_remote="tcp:127.0.0.1:6642")
         self.pictures: list[Seen] = []
         self.away = False
         self.images = {IMAGE.id: b"image"}

@@ -24,7 +24,7 @@ def test_a_new_server_is_started_when_its_network_is_ready(world):
     assert world.log() == ["resume"]
     told = world.control.told()
     assert (told.state, told.boot, told.revision, told.nics) == (State.RUNNING, 1, 1, ("port-1",))
-    assert world.control.picture.revision == 1 and not world.control.picture.errors
+    assert world.control.picture.revision == 2 and not world.control.picture.errors
     assert "openstack/latest/meta_data.json" in world.host.drives[ID]
 
 

@@ -94,7 +94,7 @@ class Agent:
             host_boot=self.about.host_boot,
             changed=self.changed,
         )
-        self.wanted = Wanted(revision=-1, host=host, ovn_remote="")  # older than any
+        self.wanted = Wanted(revision=0, host=host, ovn_remote="")  # older than any
         self.configured = ""  # the ovn_remote that the virtual switch was given
         self.configure_due = 0.0
         self.errors: dict[str, str] = {}
@@ -262,19 +262,24 @@ class Agent:
         """Work until ``stop`` is set. Guests go on without us."""
         threads = [
             threading.Thread(target=work, args=(stop,), name=work.__name__, daemon=True)
-            for work in (self._keep_polling, self._keep_reporting)
+            for work in (self._keep_polling, self._keep_reporting, self._await_end)
         ]
         for thread in threads:
             thread.start()
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="guest") as pool:
-            while not stop.is_set():
-                self.awake.clear()
-                self.configure()
-                if self.guests.look_due <= self.clock():
-                    guarded(self.guests.look_around)
-                for id in self.guests.take():
-                    pool.submit(guarded, self.guests.work, id)
-                self.awake.wait(self._idle_seconds())
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="guest")
+        while not stop.is_set():
+            self.awake.clear()
+            self.configure()
+            if self.guests.look_due <= self.clock():
+                guarded(self.guests.look_around)
+            for id in self.guests.take():
+                pool.submit(guarded, self.guests.work, id)
+            self.awake.wait(self._idle_seconds())
+        pool.shutdown(wait=False, cancel_futures=True)  # a download may take minutes, and may be cut off anywhere
+
+    def _await_end(self, stop: threading.Event) -> None:
+        stop.wait()
+        self.changed()  # whoever sleeps looks at ``stop``
 
     def _idle_seconds(self) -> float:
         due = self.guests.next_due()
@@ -285,16 +290,19 @@ class Agent:
     def _keep_polling(self, stop: threading.Event) -> None:
         failures = 0
         while not stop.is_set():
+            begun = self.clock()
             try:
-                self.poll()
+                if not self.poll() and self.clock() < begun + 1:
+                    stop.wait(1)  # a control plane that is about to end holds no polls
                 failures = 0
             except LinkError as error:
                 self._lost(error)
                 failures += 1
                 stop.wait(min(LONGEST_WAIT, 2.0**failures / 2))
             except Exception:
-                log.exception("taking the slice failed")
-                stop.wait(5)
+                if not stop.is_set():
+                    log.exception("taking the slice failed")
+                    stop.wait(5)
 
     def _keep_reporting(self, stop: threading.Event) -> None:
         failures = 0

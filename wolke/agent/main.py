@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import ssl
 import threading
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -19,6 +21,7 @@ from wolke.agent.metadata_server import MetadataServer
 from wolke.agent.node import Node, joined
 from wolke.agent.notes import Notes
 from wolke.drivers.disks import Disks
+from wolke.drivers.hypervisor import DriverError
 from wolke.drivers.libvirt import Libvirt
 from wolke.drivers.vswitch import VirtualSwitch
 
@@ -53,17 +56,35 @@ def run(config_path: Path | str) -> None:
     Raises
     ------
     JoinRefused: the token is used up or is for another control plane
+    RuntimeError: an engine's library is missing on this host
     """
-    settings = load(Path(config_path))
-    stop = threading.Event()
+    settings, stop = load(Path(config_path)), threading.Event()
+    reader, writer = os.pipe()
+
+    def end(*_: object) -> None:
+        os.write(writer, b".")  # a signal may come while this thread holds a lock: the handler touches none
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
+    with ThreadPoolExecutor(1, thread_name_prefix="agent") as pool:
+        working = pool.submit(work, settings, stop)
+        working.add_done_callback(end)
+        os.read(reader, 1)
+        stop.set()
+    working.result()
+
+
+def work(settings: Settings, stop: threading.Event) -> None:
     state = Path(settings.state)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     node = Node(state, settings.host)
     joined(node, settings.control, Path(settings.join_token_file) if settings.join_token_file else None, stop)
-    if not stop.is_set():
+    if stop.is_set():
+        return
+    try:
         serve(settings, state, node, stop)
+    except DriverError as error:
+        raise RuntimeError(f"{error} {error.hint}") from error
 
 
 def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) -> None:

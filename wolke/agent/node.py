@@ -28,7 +28,7 @@ from wolke.agent.notes import write_whole
 log = logging.getLogger(__name__)
 
 
-class JoinRefused(Exception):
+class JoinRefused(RuntimeError):
     """The token or the control plane is not what it should be; trying again does not help."""
 
 
