@@ -88,3 +88,16 @@ def test_down_ends_a_lab_that_lost_its_files(name):
     (lab.directory / "lab.json").unlink()
     Lab(name).down()
     assert leftovers(name) == []
+
+
+def test_a_kernel_without_bridges_gets_its_segments_from_userspace_ovs(name):
+    lab = Lab(name, kernel_bridges=False)
+    lab.up(control_plane=False)
+    lab.ovn_nbctl("--wait=hv", "sync")  # over the underlay
+    assert lab.status()["wires/vswitchd"]["running"]
+    lab.kill("wires/vswitchd")
+    lab.up(control_plane=False)
+    answered = ["ping", "-c", "1", "-W", "1", "100.64.0.1"]
+    assert wait_for(lambda: lab.host(1).run(answered, check=False).returncode == 0, 20)
+    lab.down()
+    assert leftovers(name) == []

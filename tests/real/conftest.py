@@ -14,6 +14,7 @@ import pytest
 from wolke.lab import Lab
 
 CLIENT = Path(__file__).resolve().parents[2] / ".venv-clients" / "bin" / "openstack"
+PRINTING = {"list", "show", "create", "issue"}  # verbs that take -f json
 
 
 @pytest.fixture(scope="session")
@@ -29,20 +30,21 @@ def lab() -> Iterator[Lab]:
         lab.down()
 
 
+class ClientError(Exception):
+    """What the client said when it failed."""
+
+
 @pytest.fixture(scope="session")
 def openstack(lab: Lab) -> Callable[..., Any]:
-    """``openstack("network", "create", "red", cloud="demo")``: what the client prints as JSON, None where it prints nothing."""
+    """``openstack("network", "create", "red", cloud="demo")``: what the client printed, parsed; None for commands that print nothing."""
 
-    def run(*words: str, cloud: str = "admin", check: bool = True, as_json: bool = True) -> Any:
+    def run(*words: str, cloud: str = "admin") -> Any:
         environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(lab.directory / "clouds.yaml"), "OS_CLOUD": cloud}
-        form = ["-f", "json"] if as_json else []
-        done = subprocess.run(
-            [str(CLIENT), *words, *form], check=False, capture_output=True, text=True, env=environment, timeout=300
-        )
-        if check:
-            assert done.returncode == 0, f"openstack {' '.join(words)}: {done.stderr}"
-        elif done.returncode:
-            raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
-        return json.loads(done.stdout) if done.stdout.strip() and as_json else None
+        form = ["-f", "json"] if PRINTING & set(words[:4]) else []
+        command = [str(CLIENT), *words, *form]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=300)
+        if done.returncode:
+            raise ClientError(f"openstack {' '.join(words)}: {done.stderr.strip()}")
+        return json.loads(done.stdout) if form else None
 
     return run

@@ -112,9 +112,8 @@ def configure(directory: Path, name: str) -> None:
     (etc / "libvirt" / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=identity))
 
 
-def host(node: Node, number: int, blocked: Callable[[], list[str]]) -> list[Daemon]:
-    """OVS, ovn-controller and libvirtd of one host; ``blocked()`` tells the underlay addresses it is parted from."""
-    name = node.name
+def switch(node: Node, after: Callable[[], None]) -> list[Daemon]:
+    """Open vSwitch: its database and vswitchd; ``after`` each start of vswitchd."""
     database = "/etc/openvswitch/conf.db"
 
     def make_database() -> None:
@@ -122,29 +121,37 @@ def host(node: Node, number: int, blocked: Callable[[], list[str]]) -> list[Daem
         if not node.path(database).exists():
             node.run(["ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema"])
 
+    ovsdb = ["ovsdb-server", database, "--remote=punix:/run/openvswitch/db.sock", "--pidfile"]
+    ovsdb += ["--remote=db:Open_vSwitch,Open_vSwitch,manager_options"]
+    vswitchd = ["ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--pidfile"]
+    return [
+        Daemon(
+            name=f"{node.name}/ovsdb", node=node, words=lambda: ovsdb, before=make_database,
+            ready=serves(node, "ovs-vsctl", "--timeout=5", "--no-wait", "init"),
+        ),
+        Daemon(
+            name=f"{node.name}/vswitchd", node=node, words=lambda: vswitchd, after=after,
+            ready=serves(node, "ovs-appctl", "version"),
+        ),
+    ]  # fmt: skip
+
+
+def host(node: Node, number: int, blocked: Callable[[], list[str]]) -> list[Daemon]:
+    """OVS, ovn-controller and libvirtd of one host; ``blocked()`` tells the underlay addresses it is parted from."""
+
     def plumb() -> None:
         plumb_host(node, number)
         part(node, blocked())
 
-    ovsdb = ["ovsdb-server", database, "--remote=punix:/run/openvswitch/db.sock", "--pidfile"]
-    ovsdb += ["--remote=db:Open_vSwitch,Open_vSwitch,manager_options"]
-    vswitchd = ["ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--pidfile"]
     controller = ["ovn-controller", "unix:/run/openvswitch/db.sock", "--pidfile"]
     return [
+        *switch(node, plumb),
         Daemon(
-            name=f"{name}/ovsdb", node=node, words=lambda: ovsdb, before=make_database,
-            ready=serves(node, "ovs-vsctl", "--timeout=5", "--no-wait", "init"),
-        ),
-        Daemon(
-            name=f"{name}/vswitchd", node=node, words=lambda: vswitchd, after=plumb,
-            ready=serves(node, "ovs-appctl", "version"),
-        ),
-        Daemon(
-            name=f"{name}/ovn-controller", node=node, words=lambda: controller,
+            name=f"{node.name}/ovn-controller", node=node, words=lambda: controller,
             ready=serves(node, "ovn-appctl", "-t", "ovn-controller", "version"),
         ),
         Daemon(
-            name=f"{name}/libvirtd", node=node, words=lambda: ["libvirtd", "-f", "/etc/libvirt/libvirtd.conf"],
+            name=f"{node.name}/libvirtd", node=node, words=lambda: ["libvirtd", "-f", "/etc/libvirt/libvirtd.conf"],
             ready=serves(node, "virsh", "-c", "qemu:///system", "version"),
         ),
     ]  # fmt: skip

@@ -41,12 +41,14 @@ class Facts:
     database: str = ""
     control_plane: bool = False
     made_netns: bool = False  # /run/netns was not a mount before us
+    kernel_bridges: bool = True  # else the segments are bridges of userspace OVS
     parted: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Lab:
     """One lab. ``directory`` (default /var/lib/wolke-lab/NAME, or WOLKE_LAB_DIR/NAME) must be short: it holds unix sockets.
 
+    ``kernel_bridges=False`` joins the nodes by userspace OVS, as happens by itself where the kernel has no bridges.
     ``say(text)`` is told what is being done.
     """
 
@@ -56,6 +58,7 @@ class Lab:
         hosts: int = 1,
         directory: Path | None = None,
         database: str = "",
+        kernel_bridges: bool = True,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9]{0,11}", name):
@@ -64,7 +67,7 @@ class Lab:
         self.name = name
         self.directory = directory or base / name
         self.say = say
-        self._asked = (hosts, database)
+        self._asked = (hosts, database, kernel_bridges)
         self.daemons = Daemons(self.directory)
         self.facts = self._read()
         self.control = self._node("control")
@@ -74,7 +77,7 @@ class Lab:
         self.wires = self._node("wires")
 
     def _node(self, name: str) -> Node:
-        private = engines.private(self.directory, name) if name.startswith("h") else {}
+        private = engines.private(self.directory, name) if name.startswith(("h", "wires")) else {}
         return Node(self.directory, name, f"wolke-{self.name}-{name}", private)
 
     def node(self, name: str) -> Node:
@@ -104,6 +107,7 @@ class Lab:
             self.facts.hosts = max(self.facts.hosts, self._asked[0], 1)
             self.facts.control_plane = self.facts.control_plane or control_plane
             self.facts.database = self.facts.database or self._asked[1]
+            self.facts.kernel_bridges = self.facts.kernel_bridges and self._asked[2]
             self.facts.port = self.facts.port or free_port()
             self.facts.made_netns = self.facts.made_netns or not netns_mounted()
             self._write()
@@ -146,7 +150,11 @@ class Lab:
             engines.configure(self.directory, host.name)
         for node in nodes:
             node.create()
-        wires.bridges(self.wires)
+        self.facts.kernel_bridges = self.facts.kernel_bridges and wires.bridges(self.wires)
+        self._write()
+        if not self.facts.kernel_bridges:
+            for daemon in self._segments():
+                self.daemons.start(daemon)
         wires.cable(self.wires, "underlay", self.control, "underlay")
         self.control.run(["ip", "address", "replace", f"{wires.CONTROL_ADDRESS}/24", "dev", "underlay"])
         wires.cable(self.wires, "provider", self.internet, "provider")
@@ -195,8 +203,12 @@ class Lab:
         self.facts = self._read()
 
     # Processes ----------------------------------------------------------------
+    def _segments(self) -> list[Daemon]:
+        return engines.switch(self.wires, partial(wires.switch_bridges, self.wires))
+
     def _daemons(self) -> dict[str, Daemon]:
-        made = engines.control(self.control, self.directory)
+        made = [] if self.facts.kernel_bridges else self._segments()
+        made += engines.control(self.control, self.directory)
         for host in self.hosts:
             made += engines.host(host.node, host.number, partial(self._parted_from, host.name))
         if self.facts.control_plane:

@@ -1,4 +1,4 @@
-"""The cables of a lab: bridges in a namespace of their own, veth pairs to every node.
+"""The cables of a lab: two segments in a namespace of their own, veth pairs to every node.
 
 ``underlay`` joins the hosts and the control node (tunnels, agents); ``provider`` joins the hosts' uplinks and the internet.
 """
@@ -12,33 +12,41 @@ CONTROL_ADDRESS = f"{UNDERLAY}.1"
 INTERNET = {4: "198.51.100.1/24", 6: "2001:db8::1/64"}  # gateways of the provider network
 OUTSIDE = {4: "198.51.100.254/32", 6: "2001:db8:ffff::1/128"}  # "servers on the internet", on its loopback
 MTU = 1500
+SEGMENTS = ("underlay", "provider")
 
 
 def host_address(number: int) -> str:
     return f"{UNDERLAY}.{10 + number}"
 
 
-def bridges(wires: Node) -> None:
-    """The two segments. A bridge learns and floods like a switch, and passes VLAN tags untouched."""
-    for bridge in ("underlay", "provider"):
-        if not has_link(wires, bridge):
-            wires.run(
-                [
-                    "ip",
-                    "link",
-                    "add",
-                    bridge,
-                    "mtu",
-                    str(MTU),
-                    "type",
-                    "bridge",
-                    "forward_delay",
-                    "0",
-                    "mcast_snooping",
-                    "0",
-                ]
-            )
+def bridges(wires: Node) -> bool:
+    """Make the two segments as bridges of the kernel; False when it has none.
+
+    A bridge learns and floods like a switch, and passes VLAN tags untouched.
+    """
+    for bridge in SEGMENTS:
+        if not is_up(wires, bridge):
+            wires.run(["ip", "link", "delete", bridge], check=False)
+            traits = ["mtu", str(MTU), "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"]
+            if wires.run(["ip", "link", "add", bridge, *traits], check=False).returncode:
+                return False
             wires.run(["ip", "link", "set", bridge, "up"])
+    return True
+
+
+def switch_bridges(wires: Node) -> None:
+    """The same segments as bridges of a userspace Open vSwitch that runs in the node."""
+    for bridge in SEGMENTS:
+        words = ["ovs-vsctl", "--timeout=20", "--may-exist", "add-br", bridge]
+        wires.run([*words, "--", "set", "bridge", bridge, "datapath_type=netdev"])
+
+
+def plug(wires: Node, bridge: str, port: str) -> None:
+    if wires.path(f"/sys/class/net/{bridge}/bridge").exists():
+        wires.run(["ip", "link", "set", port, "master", bridge])
+    else:
+        wires.run(["ovs-vsctl", "--timeout=20", "--if-exists", "del-port", port, "--", "add-port", bridge, port])
+    wires.run(["ip", "link", "set", port, "up"])
 
 
 def cable(wires: Node, bridge: str, node: Node, interface: str, *, bare: bool = False) -> None:
@@ -56,7 +64,7 @@ def cable(wires: Node, bridge: str, node: Node, interface: str, *, bare: bool = 
     run(
         *f"ip -n {wires.netns} link add {port} mtu {MTU} type veth peer name {interface} mtu {MTU} netns {node.netns}".split()
     )
-    run(*f"ip -n {wires.netns} link set {port} master {bridge} up".split())
+    plug(wires, bridge, port)
     node.run(["ethtool", "-K", interface, "tx", "off"])
     if bare:
         node.run(["sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=1"])
