@@ -118,3 +118,15 @@ def remove(ctx: Ctx, group: SecurityGroup) -> None:
 
 def used(ctx: Ctx, group_id: str) -> bool:
     return bool(ctx.db.scalar(select(func.count()).where(PortSecurityGroup.group_id == group_id)))
+
+
+def usable(ctx: Ctx, project_id: str, ids: Sequence[str]) -> list[str]:
+    """Groups that a project's port may have, as ids in the given order. Raises SecurityGroupNotFound."""
+    query = select(SecurityGroup.id).where(SecurityGroup.id.in_(ids))
+    if not ctx.caller.is_admin:
+        query = query.where(SecurityGroup.project_id.in_([project_id, ctx.caller.project_id]))
+    found = set(ctx.db.scalars(query))
+    for id in ids:
+        if id not in found:
+            raise security_groups.missing(id)
+    return list(ids)

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from wolke.drivers.rows import Row, Value
 from wolke.network import names
-from wolke.network.lane import Site, kind
+from wolke.network.lane import Site, kind, single
 from wolke.network.security_groups.protocols import ICMP, WITH_PORTS, number
-from wolke.network.security_groups.table import DropGroup, SecurityGroup, SecurityGroupRule
+from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
 
 ALLOW, DROP = 1002, 1001  # priorities
+DROP_ITEM = ("security_group_drop", "all")  # kind and id of the work item
 
 
 def group_rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
@@ -36,7 +37,7 @@ def group_rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
 
 def drop_rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     """The drop group. Guests may always ask for an address, whatever their groups say, as with Neutron."""
-    owner = names.DROP_OWNER
+    owner = names.owner(*DROP_ITEM)
     made = [Row(names.GROUP, names.DROP_GROUP, owner, {})]
     questions = {
         "dhcpv4": "ip4 && ip4.dst == {255.255.255.255, 0.0.0.0/0} && udp && udp.src == 68 && udp.dst == 67",
@@ -103,5 +104,5 @@ def _protocol(rule: Any, family: str) -> list[str]:
     return [name, f"{name}.dst >= {low}", f"{name}.dst <= {high}"]
 
 
-kind(DropGroup, drop_rows)
+single(*DROP_ITEM, drop_rows)
 kind(SecurityGroup, group_rows)

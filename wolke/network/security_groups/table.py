@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from wolke.core.db import Base, Resource
+from wolke.core.db import Base
 from wolke.network.tables import Standard
 
 
@@ -36,9 +36,3 @@ class SecurityGroupRule(Standard):
     port_range_max: Mapped[int | None]  # or ICMP code
     remote_ip_prefix: Mapped[str | None]
     remote_group_id: Mapped[str | None] = mapped_column(index=True)
-
-
-class DropGroup(Resource):
-    """The one row behind the port group whose members drop what no security group allows."""
-
-    __tablename__ = "security_group_drop"

@@ -1,0 +1,1 @@
+"""Floating IPs: outside addresses that lead to a port."""

@@ -1,0 +1,212 @@
+"""Floating IPs.
+
+API:  https://docs.openstack.org/api-ref/network/v2/#floating-ips-floatingips
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+from sqlalchemy import select
+
+from wolke.core import policy
+from wolke.core.db import Json
+from wolke.core.errors import BadRequest
+from wolke.core.http import Ctx
+from wolke.core.quota import quota, rows_of
+from wolke.network.errors import IpAddressGenerationFailure
+from wolke.network.floating_ips.table import OWNER, FloatingIp
+from wolke.network.networks.api import networks
+from wolke.network.networks.table import Network
+from wolke.network.ports.api import ports
+from wolke.network.ports.make import Wanted, Wish, new_port, subnets_of
+from wolke.network.ports.table import FixedIp, Port
+from wolke.network.routers.errors import (
+    ExternalGatewayForFloatingIPNotFound,
+    FloatingIPNotFound,
+    FloatingIPPortAlreadyAssociated,
+)
+from wolke.network.routers.interfaces import drop
+from wolke.network.routers.table import INTERFACE, Router
+from wolke.network.service import Collection, CreateBody, UpdateBody, standard
+
+quota("network", "floatingip", 50, rows_of(FloatingIp))
+
+
+# What the API takes and gives ---------------------------------------------------------------------------------------
+class Create(CreateBody, kw_only=True):
+    floating_network_id: str
+    floating_ip_address: str | None = None
+    subnet_id: str | None = None
+    port_id: str | None = None
+    fixed_ip_address: str | None = None
+    qos_policy_id: None = None
+
+
+class Update(UpdateBody):
+    port_id: str | UnsetType | None = UNSET
+    fixed_ip_address: str | UnsetType | None = UNSET
+
+
+def status_of(one: Any) -> str:
+    """ACTIVE once OVN has the rule, DOWN while it leads nowhere or is under way."""
+    return "ACTIVE" if one.router_id and one.seen_revision else "DOWN"
+
+
+def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
+    ids = {one.port_id for one in found if one.port_id}
+    led = {port.id: port for port in ctx.db.execute(select(Port.__table__).where(Port.id.in_(ids)))} if ids else {}
+    shown = []
+    for one in found:
+        item = standard(one) | {
+            "floating_network_id": one.floating_network_id,
+            "floating_ip_address": one.floating_ip_address,
+            "port_id": one.port_id,
+            "fixed_ip_address": one.fixed_ip_address,
+            "router_id": one.router_id,
+            "status": status_of(one),
+            "port_details": port_details(led[one.port_id]) if one.port_id in led else None,
+        }
+        del item["name"]
+        shown.append(item)
+    return shown
+
+
+def port_details(port: Any) -> Json:
+    return {
+        "name": port.name, "network_id": port.network_id, "mac_address": port.mac_address, "admin_state_up": port.admin_state_up,
+        "status": "ACTIVE" if port.seen_up else "DOWN", "device_id": port.device_id, "device_owner": port.device_owner,
+    }  # fmt: skip
+
+
+# What the calls do --------------------------------------------------------------------------------------------------
+floating_ips: Collection[FloatingIp] = Collection(
+    "/v2.0/floatingips", "floatingip", "floatingips", FloatingIp, views=views, quota="floatingip", error=FloatingIPNotFound,
+    title="Floating IP", create_guards={"floating_ip_address": policy.admin},
+    private=("seen_revision", "deleting", "mac_address"),
+)  # fmt: skip
+
+
+@floating_ips.create
+def create(ctx: Ctx, body: Create) -> FloatingIp:
+    outside = ctx.db.get(Network, networks.seen(ctx, body.floating_network_id).id)
+    assert outside
+    if not outside.external:
+        raise BadRequest(f"Bad floatingip request: Network {outside.id} is not a valid external network.")
+    made = FloatingIp(
+        project_id=floating_ips.project_of(ctx, body), description=body.description, floating_network_id=outside.id
+    )
+    port, address = hold(ctx, outside, body)
+    made.floating_port_id, made.floating_ip_address, made.mac_address = port.id, address, port.mac_address
+    if body.port_id:
+        lead(ctx, made, body.port_id, body.fixed_ip_address)
+    elif body.fixed_ip_address:
+        raise BadRequest("Bad floatingip request: fixed_ip_address cannot be given without port_id.")
+    ctx.db.add(made)
+    ctx.db.flush()
+    port.device_id = made.id
+    return made
+
+
+def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
+    """A port on the external network that holds an IPv4 address: the one asked for, or any that is free."""
+    able = [subnet.id for subnet in subnets_of(ctx.db, outside.id) if subnet.ip_version == 4]
+    tried = [body.subnet_id or ""] if body.subnet_id or body.floating_ip_address else able
+    for subnet_id in tried:
+        wish = Wish(
+            project_id="",
+            device_owner=OWNER,
+            device_id="PENDING",
+            fixed_ips=[Wanted(subnet_id, body.floating_ip_address or "")],
+        )
+        try:
+            port = new_port(ctx, outside, wish)
+        except IpAddressGenerationFailure:
+            if subnet_id == tried[-1]:
+                raise
+            continue
+        return port, str(ctx.db.scalar(select(FixedIp.ip_address).where(FixedIp.port_id == port.id)))
+    raise BadRequest(f"Bad floatingip request: Network {outside.id} does not contain any IPv4 subnet.")
+
+
+@floating_ips.update
+def update(ctx: Ctx, one: FloatingIp, body: Update) -> None:
+    if body.description is not UNSET:
+        one.description = str(body.description)
+    if body.port_id is UNSET and isinstance(body.fixed_ip_address, str) and one.port_id:
+        lead(ctx, one, one.port_id, body.fixed_ip_address)
+    elif isinstance(body.port_id, str) and body.port_id:
+        lead(ctx, one, body.port_id, None if body.fixed_ip_address is UNSET else body.fixed_ip_address)
+    elif body.port_id is not UNSET or body.fixed_ip_address is UNSET:
+        if body.port_id is not UNSET:
+            nowhere(one)
+    else:
+        raise BadRequest("Bad floatingip request: fixed_ip_address cannot be given without port_id.")
+
+
+@floating_ips.delete
+def delete(ctx: Ctx, one: FloatingIp) -> None:
+    if port := ctx.db.get(Port, one.floating_port_id):
+        drop(ctx, port)
+
+
+def nowhere(one: FloatingIp) -> None:
+    one.port_id = one.fixed_ip_address = one.router_id = None
+
+
+def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
+    """Lead a floating IP to a port that the caller may use, by the router that joins both networks."""
+    port = ports.seen(ctx, port_id)
+    if port.project_id != one.project_id and not ctx.caller.is_admin:
+        raise BadRequest(
+            f"Bad floatingip request: Port {port_id} is associated with a different project than this floating IP."
+        )
+    held = ctx.db.execute(select(FixedIp.__table__).where(FixedIp.port_id == port_id).order_by(FixedIp.position)).all()
+    v4 = [fixed for fixed in held if "." in fixed.ip_address]
+    chosen = [fixed for fixed in v4 if fixed_ip in (None, fixed.ip_address)]
+    if not v4:
+        raise BadRequest(
+            f"Bad floatingip request: Cannot add floating IP to port {port_id} that has no fixed IPv4 addresses."
+        )
+    if not chosen:
+        raise BadRequest(f"Bad floatingip request: Port {port_id} does not have fixed ip {fixed_ip}.")
+    if fixed_ip is None and len(v4) > 1:
+        raise BadRequest(
+            f"Bad floatingip request: Port {port_id} has multiple fixed IPv4 addresses. Must provide a specific IPv4 address."
+        )
+    address = chosen[0].ip_address
+    twin = select(FloatingIp.id).where(
+        FloatingIp.port_id == port_id, FloatingIp.fixed_ip_address == address,
+        FloatingIp.floating_network_id == one.floating_network_id, FloatingIp.id != (one.id or ""),
+    )  # fmt: skip
+    if ctx.db.scalar(twin):
+        raise FloatingIPPortAlreadyAssociated(
+            f"Cannot associate floating IP {one.floating_ip_address} with port {port_id} using fixed IP {address}, as that"
+            f" fixed IP already has a floating IP on external network {one.floating_network_id}."
+        )
+    one.router_id = router_between(ctx, chosen[0].subnet_id, one.floating_network_id)
+    one.port_id, one.fixed_ip_address = port_id, address
+
+
+def router_between(ctx: Ctx, subnet_id: str, external_network_id: str) -> str:
+    query = select(Router.id).join(Port, Port.device_id == Router.id).join(FixedIp, FixedIp.port_id == Port.id)
+    query = query.where(
+        FixedIp.subnet_id == subnet_id,
+        Port.device_owner == INTERFACE,
+        Router.external_network_id == external_network_id,
+    ).order_by(Router.created_at)
+    if found := ctx.db.scalars(query).first():
+        return found
+    raise ExternalGatewayForFloatingIPNotFound(
+        f"External network {external_network_id} is not reachable from subnet {subnet_id}."
+        " Therefore, cannot associate Port with a Floating IP."
+    )
+
+
+def port_gone(ctx: Ctx, port_id: str) -> None:
+    """Whatever led to a port that is being deleted leads nowhere from now on."""
+    for one in ctx.db.scalars(select(FloatingIp).where(FloatingIp.port_id == port_id)):
+        nowhere(one)
+        ctx.wake(FloatingIp.__tablename__, one.id)

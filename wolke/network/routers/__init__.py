@@ -1,0 +1,1 @@
+"""Routers: between a project's networks, and from them to the outside."""

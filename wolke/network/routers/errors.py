@@ -1,0 +1,54 @@
+"""Errors of routers and floating IPs, by Neutron's names (neutron_lib/exceptions/l3.py)."""
+
+from __future__ import annotations
+
+from wolke.core.errors import BadRequest, Conflict, NotFound
+
+
+class RouterNotFound(NotFound):
+    pass
+
+
+class RouterInUse(Conflict):
+    pass
+
+
+class RouterInterfaceNotFound(NotFound):
+    pass
+
+
+class RouterInterfaceNotFoundForSubnet(NotFound):
+    pass
+
+
+class RouterInterfaceInUseByFloatingIP(Conflict):
+    pass
+
+
+class RouterInterfaceInUseByRoute(Conflict):
+    pass
+
+
+class RouterExternalGatewayInUseByFloatingIp(Conflict):
+    pass
+
+
+class RouterInterfaceSubnetMismatch(Conflict):
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class InvalidRoutes(BadRequest):
+    pass
+
+
+class FloatingIPNotFound(NotFound):
+    pass
+
+
+class ExternalGatewayForFloatingIPNotFound(NotFound):
+    pass
+
+
+class FloatingIPPortAlreadyAssociated(Conflict):
+    pass
