@@ -195,3 +195,19 @@ class RevisionNumberConstraintFailed(PreconditionFailed):
 
 class TenantIdProjectIdFilterConflict(BadRequest):
     pass
+
+
+class AvailabilityZoneNotFound(NotFound):
+    pass
+
+
+class DefaultExternalNetworkExists(Conflict):
+    pass
+
+
+class ExternalNetworkInUse(Conflict):
+    pass
+
+
+class NetworkMTUSubnetConflict(BadRequest):
+    pass

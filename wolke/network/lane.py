@@ -37,24 +37,49 @@ Rows = Callable[[Session, Sequence[str], Site], list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``rows(db, ids, site)``: all rows of those of the ids that exist, each with owner ``<table name>/<id>``."""
+    """What has rows in OVN: the resources of a table, or (``single``) one thing that is always there.
 
-    table: type[Resource]
+    ``rows(db, ids, site)`` : all rows of those of the ids that exist, each with owner ``<kind>/<id>``.
+    """
+
     rows: Rows
+    table: type[Resource] | None = None
+    single: str = ""
+
+    def revisions(self, db: Session, ids: Sequence[str]) -> dict[str, int]:
+        """Of those of the ids that exist."""
+        table = self.table
+        if table is None:
+            return {}
+        alive = select(table.id, table.revision).where(table.id.in_(ids), table.deleting.is_(False))
+        return {id: revision for id, revision in db.execute(alive)}
+
+    def after(self, db: Session, last: str) -> list[str]:
+        """The next ids of all that exist."""
+        if self.table is None:
+            return [] if last else [self.single]
+        return list(db.scalars(select(self.table.id).where(self.table.id > last).order_by(self.table.id).limit(CHUNK)))
 
 
 KINDS: dict[str, Kind] = {}  # in the order in which rows need each other
 
 
 def kind(table: type[Resource], rows: Rows) -> None:
-    KINDS[table.__tablename__] = Kind(table, rows)
+    """Declare the rows of a table's resources."""
+    KINDS[table.__tablename__] = Kind(rows, table)
 
 
-def wanted(db: Session, name: str, ids: Sequence[str], site: Site) -> tuple[list[Row], dict[str, int]]:
-    """The rows of some resources of a kind, and the revision of each resource that exists."""
-    table = KINDS[name].table
-    revisions = select(table.id, table.revision).where(table.id.in_(ids), table.deleting.is_(False))
-    return KINDS[name].rows(db, ids, site), {id: revision for id, revision in db.execute(revisions)}
+def single(name: str, id: str, rows: Rows) -> None:
+    """Declare rows that are always there, as item ``(name, id)``; its domain wakes it once in ``bootstrap``."""
+    KINDS[name] = Kind(rows, single=id)
+
+
+def wanted(db: Session, name: str, ids: Sequence[str], site: Site) -> dict[str, list[Row]]:
+    """The rows of each of some resources of a kind; none where a resource is no more."""
+    found: dict[str, list[Row]] = {id: [] for id in ids}
+    for row in KINDS[name].rows(db, ids, site):
+        found[row.owner.partition("/")[2]].append(row)
+    return found
 
 
 def by_kind(items: Iterable[Item]) -> dict[str, list[str]]:
@@ -76,13 +101,9 @@ class Reconciler:
         revisions: dict[str, dict[str, int]] = {}
         with self.database.read() as db:
             for name, ids in by_kind(items).items():
-                rows, revisions[name] = wanted(db, name, ids, self.site)
-                mine: dict[str, list[Row]] = {f"{name}/{id}": [] for id in ids}
-                for row in rows:
-                    mine[row.owner].append(row)
-                for id in ids:
-                    owner = f"{name}/{id}"
-                    changes[name, id] = plan(mine[owner], self.north.rows(owner))
+                revisions[name] = KINDS[name].revisions(db, ids)
+                for id, rows in wanted(db, name, ids, self.site).items():
+                    changes[name, id] = plan(rows, self.north.rows(f"{name}/{id}"))
         order = list(KINDS)
         ordered = sorted(items, key=lambda item: order.index(item.kind))
         failed = self._apply(ordered, changes)
@@ -111,6 +132,8 @@ class Reconciler:
         with self.database.transaction() as db:
             for name, found in revisions.items():
                 table = KINDS[name].table
+                if table is None:
+                    continue
                 by_revision: dict[int, list[str]] = {}
                 for id, revision in found.items():
                     by_revision.setdefault(revision, []).append(id)
@@ -123,22 +146,17 @@ class Reconciler:
 def drift(database: Database, north: Northbound, site: Site) -> Iterator[list[tuple[str, str]]]:
     """(kind, id) of what is other in OVN than the database says, chunk by chunk; also of owners that are no more."""
     living: set[str] = set()
-    for name in KINDS:
+    for name, one in KINDS.items():
         last = ""
         while True:
             with database.read() as db:
-                table = KINDS[name].table
-                page = select(table.id).where(table.id > last).order_by(table.id).limit(CHUNK)
-                ids = list(db.scalars(page))
-                rows = KINDS[name].rows(db, ids, site) if ids else []
+                ids = one.after(db, last)
+                rows = wanted(db, name, ids, site) if ids else {}
             if not ids:
                 break
             last = ids[-1]
-            mine: dict[str, list[Row]] = {f"{name}/{id}": [] for id in ids}
-            for row in rows:
-                mine[row.owner].append(row)
-            living |= mine.keys()
-            yield [(name, owner.partition("/")[2]) for owner, want in mine.items() if plan(want, north.rows(owner))]
+            living |= {f"{name}/{id}" for id in ids}
+            yield [(name, id) for id in ids if plan(rows[id], north.rows(f"{name}/{id}"))]
     strays = [owner.partition("/") for owner in north.owners() - living]
     yield [(name, id) for name, _, id in strays if name in KINDS]
 

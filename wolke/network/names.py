@@ -10,7 +10,6 @@ PORT = "Logical_Switch_Port"
 DHCP = "DHCP_Options"
 GROUP = "Port_Group"
 DROP_GROUP = "pg_drop"  # every port with port security that is not a service's; what no group allows is dropped there
-DROP_OWNER = "security_group_drop/all"
 
 
 def owner(kind: str, id: str) -> str:
@@ -44,6 +43,11 @@ def dhcp_options_of(subnet_id: str, port_id: str) -> str:
 
 def dns(network_id: str) -> str:
     return network_id
+
+
+def router_port(port_id: str) -> str:
+    """The Logical_Router_Port on the other side of a router's port."""
+    return f"lrp-{port_id}"
 
 
 def metadata_device(network_id: str) -> str:

@@ -186,6 +186,10 @@ class Collection(collection.Collection[T], Generic[T]):
             )
         return owner
 
+    def make(self, ctx: Ctx, make: Callable[..., T], body: Any, rule: str) -> T:
+        self.guard(ctx, "create", body, policy.Target(self.project_of(ctx, body)))
+        return super().make(ctx, make, body, rule)
+
     def guard(self, ctx: Ctx, action: str, body: Struct, target: Any) -> None:
         """Ask the rule of every guarded attribute that the body gives. Raises Forbidden."""
         guards = self.guards[action]

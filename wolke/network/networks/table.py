@@ -22,8 +22,4 @@ class Network(Standard):
     physical_network: Mapped[str] = mapped_column(default="")  # "" on an overlay
     segmentation_id: Mapped[int] = mapped_column(default=0)  # VLAN tag or Geneve network identifier; 0 on flat ones
     dns_domain: Mapped[str] = mapped_column(default="")
-
-    @property
-    def on_site(self) -> bool:
-        """Whether its frames reach a physical network."""
-        return self.physical_network != ""
+    availability_zone_hints: Mapped[list[str]] = mapped_column(default=list)

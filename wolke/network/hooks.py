@@ -1,0 +1,14 @@
+"""Who wants to know when ports change or go: floating IPs, routers and servers, which ports themselves know nothing of.
+
+Each is called in the transaction that makes the change, with the ids of the ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from wolke.core.http import Ctx
+
+Hook = Callable[[Ctx, Sequence[str]], None]
+port_goes: list[Hook] = []  # before the rows are deleted; may refuse by raising
+port_changed: list[Hook] = []  # addresses, MAC, groups or name

@@ -1,0 +1,316 @@
+"""Networks.
+
+API: https://docs.openstack.org/api-ref/network/v2/#networks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, UnsetType, field
+from sqlalchemy import ColumnElement, delete, false, func, or_, select, true
+from sqlalchemy.orm import Session
+
+from wolke.core import policy
+from wolke.core.bodies import Text255
+from wolke.core.collection import Rules
+from wolke.core.config import Config
+from wolke.core.db import Json, lock
+from wolke.core.errors import BadRequest
+from wolke.core.http import Ctx
+from wolke.core.quota import quota, rows_of
+from wolke.core.work import Work, wake_all
+from wolke.network import errors
+from wolke.network.lane import kind
+from wolke.network.networks.rows import rows
+from wolke.network.networks.table import Network
+from wolke.network.ports.table import FixedIp, Port
+from wolke.network.service import Collection, CreateBody, UpdateBody, standard
+from wolke.network.subnets.table import Subnet
+
+GENEVE_BYTES = 58  # outer Ethernet, IPv4 and UDP headers, Geneve with OVN's one option
+ZONE = "nova"  # the one availability zone, named as compute names its own
+MANAGED = ("network:dhcp", "network:distributed")  # owners of ports that go with their network
+Mtu = Annotated[int, Meta(ge=0, le=65535)]
+Segment = Annotated[int, Meta(ge=1, le=16777215)]
+
+
+def overlay_mtu(config: Config) -> int:
+    """Largest packet, in bytes, that a server may send through a tunnel between hosts."""
+    return config.overlay_mtu or config.underlay_mtu - GENEVE_BYTES
+
+
+# What the API takes and gives ----------------------------------------------------------------------------------------
+class Create(CreateBody):
+    admin_state_up: bool = True
+    shared: bool = False
+    external: bool = field(name="router:external", default=False)
+    is_default: bool = False
+    mtu: Mtu = 0  # 0: as large as the network under it allows
+    port_security_enabled: bool = True
+    network_type: str | None | UnsetType = field(name="provider:network_type", default=UNSET)
+    physical_network: Text255 | None | UnsetType = field(name="provider:physical_network", default=UNSET)
+    segmentation_id: Segment | None | UnsetType = field(name="provider:segmentation_id", default=UNSET)
+    dns_domain: Text255 = ""
+    availability_zone_hints: list[str] = []
+
+
+class Update(UpdateBody):
+    admin_state_up: bool | UnsetType = UNSET
+    shared: bool | UnsetType = UNSET
+    external: bool | UnsetType = field(name="router:external", default=UNSET)
+    is_default: bool | UnsetType = UNSET
+    mtu: Mtu | UnsetType = UNSET
+    port_security_enabled: bool | UnsetType = UNSET
+    dns_domain: Text255 | UnsetType = UNSET
+
+
+def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
+    ids = [network.id for network in found]
+    subnets: dict[str, list[str]] = {}
+    for subnet_id, network_id in ctx.db.execute(
+        select(Subnet.id, Subnet.network_id).where(Subnet.network_id.in_(ids)).order_by(Subnet.created_at, Subnet.id)
+    ):
+        subnets.setdefault(network_id, []).append(subnet_id)
+    broken = failing(ctx.db, [network.id for network in found if network.seen_revision == 0])
+    provider = networks.sees(ctx, "provider:network_type")
+    shown = []
+    for network in found:
+        item = standard(network) | {
+            "admin_state_up": network.admin_state_up,
+            "status": "ERROR" if network.id in broken else "ACTIVE",
+            "subnets": subnets.get(network.id, []),
+            "shared": network.shared,
+            "router:external": network.external,
+            "is_default": network.is_default,
+            "mtu": network.mtu,
+            "port_security_enabled": network.port_security_enabled,
+            "dns_domain": network.dns_domain,
+            "availability_zone_hints": network.availability_zone_hints,
+            "availability_zones": [ZONE],
+            "ipv4_address_scope": None,
+            "ipv6_address_scope": None,
+        }
+        if provider:
+            item["provider:network_type"] = network.network_type
+            item["provider:physical_network"] = network.physical_network or None
+            item["provider:segmentation_id"] = network.segmentation_id or None
+        shown.append(item)
+    return shown
+
+
+def failing(db: Session, ids: Sequence[str]) -> set[str]:
+    """Those of networks not seen in OVN yet that OVN has refused. A network that waits its turn is usable: its wish stands."""
+    if not ids:
+        return set()
+    items = select(Work.id).where(Work.kind == "network", Work.id.in_(ids), Work.error != "")
+    return set(db.scalars(items))
+
+
+def visible(ctx: Ctx) -> ColumnElement[bool]:
+    return or_(Network.shared, Network.external)
+
+
+# What the calls do ---------------------------------------------------------------------------------------------------
+quota("network", "network", 100, rows_of(Network))
+_operator = {
+    "shared": policy.admin,
+    "router:external": policy.admin,
+    "is_default": policy.admin,
+}
+_provider = dict.fromkeys(
+    ("provider:network_type", "provider:physical_network", "provider:segmentation_id"), policy.admin
+)
+networks: Collection[Network] = Collection(
+    "/v2.0/networks",
+    "network",
+    "networks",
+    Network,
+    views=views,
+    quota="network",
+    visible=visible,
+    rules=Rules(),
+    columns={
+        "router:external": "external",
+        "provider:network_type": "network_type",
+        "provider:physical_network": "physical_network",
+        "provider:segmentation_id": "segmentation_id",
+    },
+    filters={"status": lambda ctx, values: true() if "ACTIVE" in values else false()},
+    create_guards=_operator | _provider,
+    update_guards=_operator | _provider,
+    show_guards=_provider,
+    error=errors.NetworkNotFound,
+)
+kind(Network, rows)
+
+
+@networks.create
+def create(ctx: Ctx, body: Create) -> Network:
+    if unknown := set(body.availability_zone_hints) - {ZONE}:
+        raise errors.AvailabilityZoneNotFound(f"AvailabilityZone {min(unknown)} could not be found.")
+    network = Network(
+        name=body.name,
+        description=body.description,
+        admin_state_up=body.admin_state_up,
+        shared=body.shared,
+        external=body.external,
+        port_security_enabled=body.port_security_enabled,
+        dns_domain=body.dns_domain,
+        availability_zone_hints=body.availability_zone_hints,
+    )
+    place(ctx, network, body)
+    largest = largest_mtu(ctx.app.config, network)
+    network.mtu = checked_mtu(body.mtu, largest)
+    if body.is_default:
+        only_default(ctx.db, network, body.external)
+    return network
+
+
+def place(ctx: Ctx, network: Network, body: Create) -> None:
+    """Where its frames go: a tunnel of its own, or a physical network.
+
+    Raises
+    ------
+    InvalidInput: attributes that do not go together, or a physical network that the site has not
+    """
+    type, physical = body.network_type or "", body.physical_network or ""
+    segment = body.segmentation_id or 0
+    known = ctx.app.config.physical_networks
+    if not type and (physical or segment):
+        raise errors.InvalidInput("network_type required")
+    if type not in ("", "geneve", "flat", "vlan"):
+        raise errors.InvalidInput(f"Network type '{type}' is not supported: use one of flat, geneve, vlan")
+    if type in ("flat", "vlan"):
+        if not physical:
+            raise errors.InvalidInput(f"physical_network required for {type} provider network")
+        if physical not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise errors.InvalidInput(
+                f"physical_network '{physical}' unknown for {type} provider network; this site has: {names}"
+            )
+    elif physical:
+        raise errors.InvalidInput("provider:physical_network specified for geneve network")
+    if type == "flat" and segment:
+        raise errors.InvalidInput("provider:segmentation_id specified for flat network")
+    if type == "vlan" and not 1 <= segment <= 4094:
+        raise errors.InvalidInput("provider:segmentation_id of a vlan network must be in the range (1 through 4094)")
+    network.network_type, network.physical_network = type or "geneve", physical
+    lock(ctx.db, "network/segments")
+    taken = select(Network.id).where(Network.network_type == network.network_type)
+    taken = taken.where(Network.physical_network == physical)
+    if network.network_type == "flat":
+        if ctx.db.execute(taken.limit(1)).first():
+            raise errors.FlatNetworkInUse(
+                f"Unable to create the flat network. Physical network {physical} is in use."
+            )
+    elif segment and ctx.db.execute(taken.where(Network.segmentation_id == segment)).first():
+        if type == "vlan":
+            raise errors.VlanIdInUse(
+                f"Unable to create the network. The VLAN {segment} on physical network {physical} is in use."
+            )
+        raise errors.TunnelIdInUse(f"Unable to create the network. The tunnel ID {segment} is in use.")
+    network.segmentation_id = segment or (free_tunnel(ctx.db) if network.network_type == "geneve" else 0)
+
+
+def free_tunnel(db: Session) -> int:
+    """A tunnel number that no network has: the next after the highest, or the first gap."""
+    overlays = Network.network_type == "geneve"
+    highest = db.scalar(select(func.max(Network.segmentation_id)).where(overlays)) or 0
+    if highest < 2**24 - 1:
+        return highest + 1
+    below = select(Network.segmentation_id + 1).where(overlays)
+    taken = select(Network.segmentation_id).where(overlays)
+    return db.scalar(select(func.min(below.subquery().c[0])).where(below.subquery().c[0].not_in(taken))) or 1
+
+
+def largest_mtu(config: Config, network: Network) -> int:
+    if network.physical_network:
+        return config.physical_networks[network.physical_network].mtu
+    return overlay_mtu(config)
+
+
+def checked_mtu(asked: int, largest: int) -> int:
+    """Raises InvalidInput: too large for what is under the network, or too small for IPv4."""
+    if asked > largest:
+        raise errors.InvalidInput(f"Requested MTU is too big, maximum is {largest}")
+    if 0 < asked < 68:
+        raise errors.InvalidInput(f"Requested MTU is too small, minimum is 68, got {asked}")
+    return asked or largest
+
+
+def only_default(db: Session, network: Network, external: bool) -> None:
+    """Raises DefaultExternalNetworkExists: there is one already; BadRequest: it is no external network."""
+    if not external:
+        raise BadRequest("Only an external network (router:external) can be the default one (is_default).")
+    other = db.scalar(select(Network.id).where(Network.is_default, Network.id != (network.id or "")))
+    if other:
+        raise errors.DefaultExternalNetworkExists(f"A default external network already exists: {other}.")
+    network.is_default = True
+
+
+@networks.update
+def update(ctx: Ctx, network: Network, body: Update) -> None:
+    networks.guard(ctx, "update", body, network)
+    if body.shared is False and network.shared:
+        nobody_else(ctx.db, network)
+    if body.external is False and network.external:
+        no_gateways(ctx.db, network)
+    if body.is_default is True and not network.is_default:
+        only_default(ctx.db, network, body.external if body.external is not UNSET else network.external)
+    elif body.is_default is False:
+        network.is_default = False
+    if body.mtu is not UNSET:
+        network.mtu = checked_mtu(body.mtu, largest_mtu(ctx.app.config, network))
+        wake_subnets(ctx, network.id)
+    if body.admin_state_up is not UNSET and body.admin_state_up != network.admin_state_up:
+        ports = select(Port.id).where(Port.network_id == network.id)
+        wake_all(ctx.db, [("port", id) for id in ctx.db.scalars(ports)])
+    for name in ("name", "description", "admin_state_up", "shared", "external", "port_security_enabled", "dns_domain"):
+        if (value := getattr(body, name)) is not UNSET:
+            setattr(network, name, value)
+
+
+def wake_subnets(ctx: Ctx, network_id: str) -> None:
+    """Their DHCP tells the network's MTU."""
+    subnets = select(Subnet.id).where(Subnet.network_id == network_id)
+    wake_all(ctx.db, [("subnet", id) for id in ctx.db.scalars(subnets)])
+
+
+def nobody_else(db: Session, network: Network) -> None:
+    """Raises InvalidSharedSetting: another project has a port or a subnet on the network."""
+    for table in (Port, Subnet):
+        others = (table.network_id == network.id) & (table.project_id != network.project_id) & (table.project_id != "")
+        if table is Port:
+            others &= Port.device_owner.not_in(("network:router_gateway", "network:floatingip"))
+        if db.execute(select(table.id).where(others).limit(1)).first():
+            raise errors.InvalidSharedSetting(
+                f"Unable to reconfigure sharing settings for network {network.name}. Multiple tenants are using it."
+            )
+
+
+def no_gateways(db: Session, network: Network) -> None:
+    """Raises ExternalNetworkInUse: a router has its gateway there, or a floating IP its address."""
+    used = Port.device_owner.in_(("network:router_gateway", "network:floatingip"))
+    if db.execute(select(Port.id).where(Port.network_id == network.id, used).limit(1)).first():
+        raise errors.ExternalNetworkInUse(
+            f"External network {network.id} cannot be updated to be made non-external, since it has existing gateway"
+            " ports."
+        )
+
+
+@networks.delete
+def remove(ctx: Ctx, network: Network) -> None:
+    lock(ctx.db, f"network/{network.id}")
+    ports = ctx.db.execute(select(Port.id, Port.device_owner).where(Port.network_id == network.id)).all()
+    if any(port.device_owner not in MANAGED for port in ports):
+        raise errors.NetworkInUse(
+            f"Unable to complete operation on network {network.id}. "
+            "There are one or more ports still in use on the network."
+        )
+    subnets = list(ctx.db.scalars(select(Subnet.id).where(Subnet.network_id == network.id)))
+    ctx.db.execute(delete(FixedIp).where(FixedIp.network_id == network.id))
+    ctx.db.execute(delete(Port).where(Port.network_id == network.id))
+    ctx.db.execute(delete(Subnet).where(Subnet.network_id == network.id))
+    wake_all(ctx.db, [*(("port", port.id) for port in ports), *(("subnet", id) for id in subnets)])

@@ -1,0 +1,315 @@
+"""Subnets.
+
+API: https://docs.openstack.org/api-ref/network/v2/#subnets
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.orm import Session
+
+from wolke.core import policy
+from wolke.core.auth import Caller
+from wolke.core.bodies import Body, Text255
+from wolke.core.collection import Rules
+from wolke.core.db import Json, lock
+from wolke.core.errors import BadRequest
+from wolke.core.http import Ctx
+from wolke.core.quota import quota, rows_of
+from wolke.core.work import wake_all
+from wolke.network import errors
+from wolke.network.lane import kind
+from wolke.network.networks.api import MANAGED
+from wolke.network.networks.table import Network
+from wolke.network.ports import metadata
+from wolke.network.ports.make import Given, add_addresses, addresses_of, free_eui64, is_trusted
+from wolke.network.ports.table import FixedIp, Port
+from wolke.network.service import Collection, CreateBody, UpdateBody, standard
+from wolke.network.subnetpools import allocate, pool_for
+from wolke.network.subnets import checks
+from wolke.network.subnets.rows import rows
+from wolke.network.subnets.table import Subnet
+
+IPV6_MIN_MTU = 1280
+
+
+# What the API takes and gives ----------------------------------------------------------------------------------------
+class Pool(Body):
+    start: str
+    end: str
+
+
+class Route(Body):
+    destination: str
+    nexthop: str
+
+
+class Create(CreateBody):
+    network_id: Text255
+    ip_version: Literal[4, 6]
+    cidr: str | None | UnsetType = UNSET
+    gateway_ip: str | None | UnsetType = UNSET
+    allocation_pools: list[Pool] | UnsetType = UNSET
+    dns_nameservers: list[str] = []
+    host_routes: list[Route] = []
+    enable_dhcp: bool = True
+    ipv6_ra_mode: str | None | UnsetType = UNSET
+    ipv6_address_mode: str | None | UnsetType = UNSET
+    subnetpool_id: Text255 | None = None
+    use_default_subnetpool: bool = False
+    prefixlen: Annotated[int, Meta(ge=0, le=128)] | UnsetType = UNSET
+    service_types: list[Text255] = []
+
+
+class Update(UpdateBody):
+    gateway_ip: str | None | UnsetType = UNSET
+    allocation_pools: list[Pool] | UnsetType = UNSET
+    dns_nameservers: list[str] | UnsetType = UNSET
+    host_routes: list[Route] | UnsetType = UNSET
+    enable_dhcp: bool | UnsetType = UNSET
+    service_types: list[Text255] | UnsetType = UNSET
+
+
+def view(subnet: Any) -> Json:
+    return standard(subnet) | {
+        "network_id": subnet.network_id,
+        "ip_version": subnet.ip_version,
+        "cidr": subnet.cidr,
+        "gateway_ip": subnet.gateway_ip,
+        "enable_dhcp": subnet.enable_dhcp,
+        "ipv6_ra_mode": subnet.ipv6_ra_mode,
+        "ipv6_address_mode": subnet.ipv6_address_mode,
+        "allocation_pools": subnet.allocation_pools,
+        "dns_nameservers": subnet.dns_nameservers,
+        "host_routes": subnet.host_routes,
+        "subnetpool_id": subnet.subnetpool_id,
+        "service_types": subnet.service_types,
+    }
+
+
+def visible(ctx: Ctx) -> ColumnElement[bool]:
+    mine_or_shared = Network.shared | (Network.project_id == ctx.caller.project_id)
+    return Subnet.network_id.in_(select(Network.id).where(mine_or_shared))
+
+
+def of_network(caller: Caller, target: Any) -> bool:
+    """Whoever owns the network, as a member, or an admin."""
+    network = getattr(target, "network", None)
+    if network is None:  # asked before the body's network is known: the precise question follows
+        return policy.member(caller, target)
+    return policy.member(caller, network)
+
+
+# What the calls do ---------------------------------------------------------------------------------------------------
+quota("network", "subnet", 100, rows_of(Subnet))
+subnets: Collection[Subnet] = Collection(
+    "/v2.0/subnets",
+    "subnet",
+    "subnets",
+    Subnet,
+    view,
+    quota="subnet",
+    visible=visible,
+    rules=Rules(create=of_network),
+    create_guards={"service_types": policy.admin},
+    update_guards={"service_types": policy.admin},
+    error=errors.SubnetNotFound,
+)
+kind(Subnet, rows)
+
+
+def network_for(ctx: Ctx, id: str) -> Network:
+    """The network that something is to stand on, locked: its subnets do not change meanwhile. Raises NetworkNotFound."""
+    from wolke.network.networks.api import networks
+
+    networks.seen(ctx, id)
+    lock(ctx.db, f"network/{id}")
+    network = ctx.db.get(Network, id)
+    if network is None:
+        raise networks.missing(id)
+    return network
+
+
+@subnets.create
+def create(ctx: Ctx, body: Create) -> Subnet:
+    network = network_for(ctx, body.network_id)
+    ctx.require("create_subnet", policy.Target(network.project_id, network=network))
+    ra = body.ipv6_ra_mode or None
+    addressing = body.ipv6_address_mode or None
+    siblings = list(ctx.db.execute(select(Subnet.cidr).where(Subnet.network_id == network.id)).scalars())
+    net, subnetpool_id = place(ctx, body, network)
+    checks.check_cidr(net, siblings, network.id, dhcp=body.enable_dhcp)
+    checks.check_modes(net, ra, addressing, dhcp=body.enable_dhcp)
+    if net.version == 6 and network.mtu < IPV6_MIN_MTU:
+        raise errors.NetworkMTUSubnetConflict(
+            f"Subnet MTU {IPV6_MIN_MTU} is too small for network {network.id}: its mtu is {network.mtu}."
+        )
+    gateway = gateway_of(net, body.gateway_ip)
+    if body.allocation_pools is UNSET:
+        pools = checks.default_pools(net, gateway)
+    else:
+        pools = checks.check_pools(net, body.allocation_pools)
+        checks.check_gateway_outside(gateway, pools)
+    subnet = Subnet(
+        project_id=subnets.project_of(ctx, body),
+        network_id=network.id,
+        name=body.name,
+        description=body.description,
+        ip_version=net.version,
+        cidr=str(net),
+        gateway_ip=gateway,
+        enable_dhcp=body.enable_dhcp,
+        ipv6_ra_mode=ra,
+        ipv6_address_mode=addressing,
+        allocation_pools=pools,
+        dns_nameservers=checks.check_nameservers(net.version, body.dns_nameservers),
+        host_routes=checks.check_routes(net.version, body.host_routes),
+        subnetpool_id=subnetpool_id,
+        service_types=body.service_types,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
+    ctx.db.add(subnet)
+    ctx.db.flush()
+    if checks.is_auto(subnet):
+        address_ports(ctx, subnet)
+    if subnet.ip_version == 4 and subnet.enable_dhcp:
+        metadata.keep(ctx, network)
+    return subnet
+
+
+def place(ctx: Ctx, body: Create, network: Network) -> tuple[checks.Net, str | None]:
+    """The CIDR: as it was given, or cut from a pool."""
+    pool = pool_for(ctx, body)
+    if body.cidr and body.prefixlen is not UNSET:
+        raise BadRequest("Bad subnets request: cidr and prefixlen must not be supplied together.")
+    if pool is None and not body.cidr:
+        raise BadRequest("Bad subnets request: a subnetpool must be specified in the absence of a cidr.")
+    net = checks.network_of(body.cidr) if body.cidr else None
+    if net and net.version != body.ip_version:
+        raise errors.InvalidInput(f"cidr '{body.cidr}' does not match the ip_version '{body.ip_version}'")
+    if pool is None:
+        assert net
+        return net, None
+    if net is None and body.allocation_pools is not UNSET:
+        raise BadRequest("Bad subnets request: allocation_pools allowed only for specific subnet requests.")
+    if body.ip_version != pool.ip_version:
+        raise BadRequest(
+            f"Bad subnets request: Cannot allocate IPv{body.ip_version} subnet from IPv{pool.ip_version} subnet pool."
+        )
+    prefixlen = None if body.prefixlen is UNSET else body.prefixlen
+    return allocate(ctx, pool, net, prefixlen, subnets.project_of(ctx, body)), pool.id
+
+
+def gateway_of(net: checks.Net, asked: str | None | UnsetType) -> str | None:
+    if asked is UNSET:
+        return checks.default_gateway(net)
+    return checks.check_gateway(net, asked) if asked else None
+
+
+def address_ports(ctx: Ctx, subnet: Subnet) -> None:
+    """Ports that are there already make themselves an address on a new subnet of that kind."""
+    ports = ctx.db.execute(
+        select(Port.id, Port.mac_address, Port.network_id, Port.device_owner).where(
+            Port.network_id == subnet.network_id
+        )
+    ).all()
+    touched = [port for port in ports if not is_trusted(port.device_owner)]
+    for port in touched:
+        given = Given(subnet.id, free_eui64(ctx.db, subnet.network_id, subnet, port.mac_address))
+        add_addresses(ctx.db, port, [given], len(addresses_of(ctx.db, port.id)))
+    wake_all(ctx.db, [("port", port.id) for port in touched])
+
+
+@subnets.update
+def update(ctx: Ctx, subnet: Subnet, body: Update) -> None:
+    subnets.guard(ctx, "update", body, subnet)
+    net = ip_network(subnet.cidr)
+    if body.gateway_ip is not UNSET:
+        gateway = gateway_of(net, body.gateway_ip)
+        if gateway != subnet.gateway_ip:
+            gateway_is_free(ctx.db, subnet)
+            subnet.gateway_ip = gateway
+            if body.allocation_pools is UNSET:
+                checks.check_gateway_outside(gateway, subnet.allocation_pools)
+    if body.allocation_pools is not UNSET:
+        subnet.allocation_pools = checks.check_pools(net, body.allocation_pools)
+        checks.check_gateway_outside(subnet.gateway_ip, subnet.allocation_pools)
+    if body.dns_nameservers is not UNSET:
+        subnet.dns_nameservers = checks.check_nameservers(net.version, body.dns_nameservers)
+    if body.host_routes is not UNSET:
+        subnet.host_routes = checks.check_routes(net.version, body.host_routes)
+    for name in ("name", "description", "service_types"):
+        if (value := getattr(body, name)) is not UNSET:
+            setattr(subnet, name, value)
+    switched = body.enable_dhcp is not UNSET and body.enable_dhcp != subnet.enable_dhcp
+    if switched:
+        switch_dhcp(ctx, subnet, bool(body.enable_dhcp))
+    wake_ports(ctx, subnet, everyone=switched)
+
+
+def switch_dhcp(ctx: Ctx, subnet: Subnet, on: bool) -> None:
+    if on:
+        checks.check_dhcp(ip_network(subnet.cidr))
+    elif subnet.ipv6_ra_mode or subnet.ipv6_address_mode:
+        raise errors.InvalidInput("Cannot disable enable_dhcp with ipv6 attributes set")
+    subnet.enable_dhcp = on
+    if subnet.ip_version == 4:
+        network = ctx.db.get(Network, subnet.network_id)
+        ctx.db.flush()
+        metadata.keep(ctx, network)
+
+
+def wake_ports(ctx: Ctx, subnet: Subnet, *, everyone: bool) -> None:
+    """Ports whose rows tell what the subnet says: those with DHCP options of their own, and routers' (advertisements)."""
+    ports = select(Port.id, Port.extra_dhcp_opts, Port.device_owner).join(FixedIp, FixedIp.port_id == Port.id)
+    found = ctx.db.execute(ports.where(FixedIp.subnet_id == subnet.id))
+    wake_all(ctx.db, [("port", port.id) for port in found if everyone or port.extra_dhcp_opts])
+
+
+def gateway_is_free(db: Session, subnet: Subnet) -> None:
+    """Raises GatewayIpInUse: a router stands at the present gateway address."""
+    at = select(Port.id).join(FixedIp, FixedIp.port_id == Port.id)
+    at = at.where(FixedIp.subnet_id == subnet.id, FixedIp.ip_address == (subnet.gateway_ip or ""))
+    if port_id := db.scalar(at.where(Port.device_owner == "network:router_interface")):
+        raise errors.GatewayIpInUse(
+            f"Current gateway ip {subnet.gateway_ip} already in use by port {port_id}. Unable to update."
+        )
+
+
+@subnets.delete
+def remove(ctx: Ctx, subnet: Subnet) -> None:
+    lock(ctx.db, f"network/{subnet.network_id}")
+    users = select(Port.id, Port.device_owner).join(FixedIp, FixedIp.port_id == Port.id)
+    ports = ctx.db.execute(users.where(FixedIp.subnet_id == subnet.id)).all()
+    stuck = [port for port in ports if holds(subnet, port.device_owner)]
+    if stuck:
+        raise errors.SubnetInUse(
+            f"Unable to complete operation on subnet {subnet.id}: One or more ports have an IP allocation from this subnet."
+        )
+    ctx.db.execute(delete(FixedIp).where(FixedIp.subnet_id == subnet.id))
+    wake_all(ctx.db, [("port", port.id) for port in ports])
+    drop_metadata(ctx, subnet)
+
+
+def holds(subnet: Subnet, device_owner: str) -> bool:
+    """Whether a port of this owner keeps the subnet from being deleted; addresses that ports made themselves do not."""
+    if device_owner in MANAGED:
+        return False
+    return not checks.is_auto(subnet) or device_owner.startswith("network:router")
+
+
+def drop_metadata(ctx: Ctx, subnet: Subnet) -> None:
+    """The metadata port goes with the last IPv4 subnet that has DHCP."""
+    others = (Subnet.network_id == subnet.network_id) & (Subnet.id != subnet.id)
+    others &= (Subnet.ip_version == 4) & Subnet.enable_dhcp
+    if ctx.db.execute(select(Subnet.id).where(others).limit(1)).first() is None:
+        mine = (Port.network_id == subnet.network_id) & (Port.device_owner == metadata.OWNER)
+        ids: Sequence[str] = ctx.db.scalars(select(Port.id).where(mine)).all()
+        ctx.db.execute(delete(Port).where(Port.id.in_(ids)))
+        wake_all(ctx.db, [("port", id) for id in ids])
