@@ -93,9 +93,11 @@ def test_a_partition_stops_the_two_hosts_and_nobody_else(lab, pair):
     try:
         assert not pings(one, address)
         assert pings(lab.host(1), "100.64.0.1")
-        lab.kill("h1/vswitchd")
-        lab.start("h1/vswitchd")
-        assert not pings(lab.host(1), "100.64.0.12"), "the partition went with the switch"
+        for switch in ("h1/vswitchd", "h2/vswitchd"):
+            lab.kill(switch)
+            lab.start(switch)
+        assert wait_for(lambda: pings(lab.host(1), "100.64.0.1"), 20)
+        assert not pings(lab.host(1), "100.64.0.12", count=5), "the partition went with the switches"
     finally:
         lab.heal()
     assert wait_for(lambda: pings(one, address), 20)
