@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests import postgres
 from wolke import cloud as control
 from wolke.core.app import App, quiet_app
 from wolke.core.auth import Caller
 from wolke.core.config import Config
+from wolke.core.db import Database
 from wolke.core.errors import Unauthorized
 
 RED, BLUE, DOMAIN = "11111111111111111111111111111111", "22222222222222222222222222222222", "default"
@@ -41,7 +43,8 @@ class Cloud:
     def __init__(self, directory: Path, url: str = "") -> None:
         self.now = 1_800_000_000.0
         self.app: App = quiet_app(Config(state=str(directory), database=url, threads=4), clock=lambda: self.now)
-        self.app.database.create_tables()
+        if not url:
+            self.app.database.create_tables()
         control.assemble(self.app)
         self.app.authenticate = self.authenticate
         control.bootstrap(self.app)
@@ -72,9 +75,56 @@ class Cloud:
         self.app.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgresql", action="store_true", help="run on a PostgreSQL server that is started for it")
+    parser.addoption("--update-golden", action="store_true", help="write what is seen as what is expected")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Server]:
+    """A server with a database ``wolke`` that has all tables and is copied for each test."""
+    with postgres.server() as server:
+        server.admin("CREATE DATABASE wolke")
+        database = Database(server.url("wolke"))
+        database.create_tables()
+        database.close()
+        yield server
+
+
 @pytest.fixture
-def cloud() -> Iterator[Cloud]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where this test's cloud keeps its tables; "" for a SQLite file of its own."""
+    if not request.config.getoption("--postgresql"):
+        yield ""
+        return
+    server: postgres.Server = request.getfixturevalue("postgresql")
+    with server.database("wolke") as url:
+        yield url
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state directory in memory where the machine has one."""
     with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
-        made = Cloud(Path(directory))
-        yield made
-        made.close()
+        yield Path(directory)
+
+
+@pytest.fixture
+def cloud(state: Path, database_url: str) -> Iterator[Cloud]:
+    made = Cloud(state, database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """``golden("network/port.txt", text)``: equal to the file in ``tests/golden``, or written with ``--update-golden``."""
+
+    def compare(name: str, text: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        assert text == path.read_text(), f"{path.name} differs: ./run golden, then read the diff"
+
+    return compare

@@ -1,0 +1,68 @@
+"""The way in and out: bodies, versions, refusals, audit, what a failure leaves behind."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from tests.conftest import Cloud
+from wolke.core.events import Event
+from wolke.core.http import covers
+from wolke.image.table import Image
+
+URL = "/image/v2/images"
+
+
+def count(cloud: Cloud, table: type) -> int:
+    with cloud.app.database.read() as db:
+        return db.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_every_answer_bears_a_request_id(cloud: Cloud) -> None:
+    for answer in (cloud.member.get(URL), cloud.nobody.get(URL), cloud.member.get("/image/nowhere")):
+        assert answer.headers["x-openstack-request-id"].startswith("req-")
+
+
+def test_a_write_and_its_audit_event_are_there_together(cloud: Cloud) -> None:
+    before = count(cloud, Event)
+    answer = cloud.member.post(URL, json={"name": "a"})
+    with cloud.app.database.read() as db:
+        event = db.scalars(select(Event).order_by(Event.id.desc())).first()
+    assert event and count(cloud, Event) == before + 1
+    assert (event.rule, event.kind, event.target_id) == ("add_image", "image", answer.json()["id"])
+    assert (event.user_id, event.request_id) == ("user-member", answer.headers["x-openstack-request-id"])
+
+
+def test_a_refused_write_leaves_nothing(cloud: Cloud) -> None:
+    before = count(cloud, Event), count(cloud, Image)
+    assert cloud.reader.post(URL, json={"name": "a"}).status_code == 403
+    assert cloud.member.post(URL, json={"name": "a", "visibility": "public"}).status_code == 403
+    assert (count(cloud, Event), count(cloud, Image)) == before
+
+
+def test_bodies_that_are_no_json_or_too_large(cloud: Cloud) -> None:
+    assert cloud.member.post(URL, content=b"{").status_code == 400
+    assert cloud.member.post(URL, content=b"").status_code == 400
+    assert cloud.member.post(URL, content=b"\xff\xfe").status_code == 400
+    assert cloud.member.post(URL, content=b" " * (cloud.app.config.max_body + 1)).status_code == 413
+
+
+def test_unknown_paths_and_methods_speak_the_service_s_language(cloud: Cloud) -> None:
+    assert cloud.member.get("/image/v2/nothing").json()["code"] == "404 Not Found"
+    assert cloud.member.patch("/image/v2/schemas/image").json()["code"] == "405 Method Not Allowed"
+
+
+def test_tokens_that_are_missing_or_wrong(cloud: Cloud) -> None:
+    assert cloud.nobody.get(URL).status_code == 401
+    answer = cloud.client("forged").get(URL)
+    assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Keystone")
+
+
+def test_access_rule_patterns() -> None:
+    assert covers("/v2.1/servers", "/v2.1/servers") and not covers("/v2.1/servers", "/v2.1/servers/1")
+    assert covers("/v2.1/servers/{id}", "/v2.1/servers/1") and covers("/**", "/anything/at/all")
+
+
+def test_health_and_openapi(cloud: Cloud) -> None:
+    assert cloud.nobody.get("/healthz").json() == {"status": "ok"}
+    document = cloud.nobody.get("/openapi.json").json()
+    assert document["paths"]["/image/v2/images"]["post"]["x-rule"] == "add_image"
