@@ -14,6 +14,12 @@ from wolke.lab import Lab, LabError
 from wolke.lab.node import Node
 
 ROOT = Path(__file__).resolve().parents[2]
+WELCOME = """\
+The cloud {lab.name} runs: {lab.url}, {lab.facts.hosts} host(s).
+  eval "$(./run cloud env)"      then: openstack network list   (OS_CLOUD=admin or demo)
+  ./run cloud status             processes and memory; their logs are in {lab.directory}/log
+  ./run cloud shell internet     a shell outside; h1 is a host, control has OVN's databases
+  ./run cloud down               ends it"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,7 +62,7 @@ def main(arguments: list[str]) -> int:
     match given.command:
         case "up":
             lab.up(control_plane=not given.engines_only)
-            print(f"The cloud {lab.name} runs" + (f": {lab.url}" if lab.facts.control_plane else " (engines only)"))
+            print(WELCOME.format(lab=lab) if lab.facts.control_plane else f"The engines of {lab.name} run.")
         case "down":
             lab.down(keep=given.keep)
         case "status":

@@ -43,27 +43,30 @@ class Api:
         user = {"name": username, "domain": domain, "password": password}
         scope = {"project": {"name": project, "domain": domain}}
         auth = {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}
-        reply = self._checked(self.client.post("/identity/v3/auth/tokens", json={"auth": auth}))
+        reply = self._call("POST", "/identity/v3/auth/tokens", json={"auth": auth})
         self.client.headers["X-Auth-Token"] = reply.headers["X-Subject-Token"]
 
-    def _checked(self, reply: httpx.Response) -> httpx.Response:
+    def _call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            reply = self.client.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise LabError(f"{method} {path}: {error}") from error
         if reply.is_error:
-            request = reply.request
-            raise LabError(f"{request.method} {request.url}: {reply.status_code} {reply.text[:500]}")
+            raise LabError(f"{method} {path}: {reply.status_code} {reply.text[:500]}")
         return reply
 
     def get(self, path: str, **query: str) -> Any:
-        return self._checked(self.client.get(path, params=query)).json()
+        return self._call("GET", path, params=query).json()
 
     def put(self, path: str) -> None:
-        self._checked(self.client.put(path))
+        self._call("PUT", path)
 
     def ensure(self, path: str, kind: str, wanted: dict[str, Any], **owner: str) -> dict[str, Any]:
         """The thing of that name, made when there is none."""
         found = self.get(path, name=wanted["name"], **owner)[f"{kind}s"]
         if found:
             return dict(found[0])
-        return dict(self._checked(self.client.post(path, json={kind: wanted})).json()[kind])
+        return dict(self._call("POST", path, json={kind: wanted}).json()[kind])
 
 
 def administrator(lab: Lab) -> Api:
