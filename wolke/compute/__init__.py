@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from wolke.compute.hosts import aggregates, console, hypervisors, scheduler, services
+from wolke.compute.hosts.line import Line
+from wolke.compute.service import compute
 from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane
 
-SERVICES: list[Service] = []
+RESOURCES = (services, hypervisors, aggregates)  # their calls are declared by import
+SERVICES: list[Service] = [compute]
+ROUTES = console.ROUTES
 
 
 def assemble(app: App) -> None:
     """Add what this domain brings to the app: parts that handlers find by their face."""
+    app.add(Line, Line(app))
 
 
 def lanes(app: App) -> list[Lane]:
     """The work that ``wolke loops`` does for this domain."""
-    return []
+    return [scheduler.lane(app)]
 
 
 def bootstrap(app: App, db: Session) -> None:

@@ -44,7 +44,9 @@ def asgi(app: App, services: Sequence[Service], extra: Sequence[BaseRoute] = ())
 
     mounted = [Mount(service.prefix, router(app, service, threads)) for service in services]
     facts = [Route("/healthz", healthz), Route("/metrics", metrics_page), Route("/openapi.json", openapi)]
-    return Starlette(routes=[*facts, *extra, *mounted])
+    web = Starlette(routes=[*facts, *extra, *mounted])
+    web.state.control = app  # for the domains' own routes (``extra``)
+    return web
 
 
 def handed_sockets() -> dict[str, list[socket.socket]]:

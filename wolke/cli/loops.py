@@ -1,0 +1,61 @@
+"""``wolke loops``: a thread per lane, and OVN's northbound database."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import threading
+
+from wolke import cloud
+from wolke.compute.hosts.processes import BEAT_SECONDS, beat
+from wolke.core import log as logs
+from wolke.core.app import App
+from wolke.core.config import Config
+from wolke.drivers import ovn, rows
+
+log = logging.getLogger(__name__)
+PATIENCE_SECONDS = 10.0  # with a lane that is in the middle of something when we are told to stop
+
+
+def run(config: Config) -> None:
+    """Work until SIGTERM. What a lane is in the middle of is done, or done again by the next process.
+
+    Raises
+    ------
+    ValueError: the settings name no northbound database
+    """
+    logs.start(config.log_level)
+    if not config.northbound:
+        raise ValueError("'northbound' is not set: OVN's northbound database, such as unix:/run/ovn/ovnnb_db.sock")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    app = App(config)
+    north = ovn.Northbound(config.northbound)
+    app.add(rows.Northbound, north)  # type: ignore[type-abstract]
+    cloud.assemble(app)
+    north.start()
+    try:
+        work(app, stop)
+    finally:
+        north.close()
+        app.close()
+
+
+def work(app: App, stop: threading.Event) -> None:
+    """Run every lane in a thread until ``stop`` is set."""
+    threads = [
+        threading.Thread(target=lane.run, args=(app.database, stop), name=lane.name, daemon=True)
+        for lane in cloud.lanes(app)
+    ]
+    for thread in threads:
+        thread.start()
+    gc.collect()
+    gc.freeze()
+    log.info("lanes at work: %s", ", ".join(thread.name for thread in threads))
+    while not stop.is_set():
+        beat(app, "nova-scheduler")
+        stop.wait(BEAT_SECONDS)
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)

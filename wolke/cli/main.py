@@ -1,0 +1,105 @@
+"""``wolke``: the programs of a cloud. Everything beyond starting them is done with the ``openstack`` command.
+
+Each command imports what it needs when it runs: an agent holds no control plane in its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    asked = parser().parse_args(words)
+    try:
+        asked.run(asked)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"wolke {asked.command}: {error}")
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="wolke", description="A private cloud in one package.")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, help: str, *, config: bool = True) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help, description=help)
+        made.set_defaults(run=run)
+        if config:
+            made.add_argument("--config", type=Path, required=True, metavar="FILE", help="the settings, TOML")
+        return made
+
+    command("init", init, "make or migrate the database, keys, certificates and the administrator; safe to repeat")
+    command("api", api, "answer clients and agents")
+    command("loops", loops, "make the world what the database says")
+    command("agent", agent, "work as a host of the cloud")
+    command("join-token", join_token, "a token with which one host may join, once, within an hour").add_argument("host")
+    token_keys = command("token-keys", rotate_token_keys, "rotate the keys that tokens are signed with")
+    token_keys.add_argument("action", choices=["rotate"])
+    dev = command("dev", develop, "a whole cloud with fake hosts in one process, on 127.0.0.1", config=False)
+    dev.add_argument("--port", type=int, default=8774)
+    dev.add_argument("--hosts", type=int, default=3)
+    dev.add_argument("--state", type=Path, help="keep the cloud in this directory; else it is gone afterwards")
+    step = command("migration", migration, "write the next schema step from the tables", config=False)
+    step.add_argument("message", nargs="+")
+    return whole
+
+
+def init(asked: argparse.Namespace) -> None:
+    from wolke.cli.setup import prepare
+    from wolke.core.config import load
+
+    print(prepare(load(asked.config)))
+
+
+def api(asked: argparse.Namespace) -> None:
+    from wolke.cli.api import run
+    from wolke.core.config import load
+
+    run(load(asked.config))
+
+
+def loops(asked: argparse.Namespace) -> None:
+    from wolke.cli.loops import run
+    from wolke.core.config import load
+
+    run(load(asked.config))
+
+
+def agent(asked: argparse.Namespace) -> None:
+    from wolke.agent.main import run
+    from wolke.core import log
+
+    log.start("info")
+    run(asked.config)
+
+
+def join_token(asked: argparse.Namespace) -> None:
+    from wolke.cli.setup import token_for
+    from wolke.core.config import load
+
+    print(token_for(load(asked.config), asked.host))
+
+
+def rotate_token_keys(asked: argparse.Namespace) -> None:
+    from wolke.cli.setup import rotate
+    from wolke.core.config import load
+
+    print(rotate(load(asked.config)))
+
+
+def develop(asked: argparse.Namespace) -> None:
+    from wolke.dev.cloud import run
+
+    run(asked.port, asked.hosts, asked.state)
+
+
+def migration(asked: argparse.Namespace) -> None:
+    from wolke.migrations import new_step
+
+    print(new_step(" ".join(asked.message)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""One-off commands on a cloud's database: make it, let a host join, rotate keys."""
+
+from __future__ import annotations
+
+from wolke import cloud, migrations
+from wolke.compute.hosts import joining
+from wolke.core.app import quiet_app
+from wolke.core.config import Config
+from wolke.core.pki import authority
+
+
+def prepare(config: Config) -> str:
+    """Everything an empty state directory lacks; what is there stays. Says where the administrator's password lies."""
+    config.state_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    app = quiet_app(config)
+    try:
+        if migrations.steps():
+            migrations.upgrade(app.database)
+        else:
+            app.database.create_tables()
+        cloud.assemble(app)
+        cloud.bootstrap(app)
+        with app.database.transaction() as db:
+            authority(db, app.vault)
+    finally:
+        app.close()
+    return (
+        f"The cloud in {config.state_path} is ready. The administrator's password: {config.state_path}/admin.password"
+    )
+
+
+def token_for(config: Config, host: str) -> str:
+    app = quiet_app(config)
+    try:
+        return joining.new_token(app, host)
+    finally:
+        app.close()

@@ -1,0 +1,103 @@
+"""The control plane's line to its hosts' agents: HTTPS with mutual TLS, for what only the host has (console log, screen)."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+from cryptography import x509
+from sqlalchemy import select
+
+from wolke.compute.hosts_table import Host
+from wolke.core import pki
+from wolke.core.app import App
+from wolke.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+FRESH_SECONDS = pki.CONTROL_DAYS * 86400 / 3
+TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+
+
+class Line:
+    """One per process; its certificate is made when it is first needed."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        self.made = 0.0  # seconds, monotonic
+
+    def context(self) -> ssl.SSLContext:
+        with self.lock:
+            if self._context is None or time.monotonic() - self.made > FRESH_SECONDS:
+                with self.app.database.transaction() as db:
+                    ca = pki.authority(db, self.app.vault)
+                self._context = pki.client_context(ca, ca.control([], time.time()))
+                self.made = time.monotonic()
+            return self._context
+
+    def address(self, host: str) -> str:
+        """Where the host's agent listens, as it has told. Raises Unavailable."""
+        with self.app.database.read() as db:
+            told = db.scalar(select(Host.facts).where(Host.name == host)) or {}
+        if not told.get("address"):
+            raise Unavailable("The server's host cannot be reached now.", hint=f"{host} has not told its address")
+        return str(told["address"])
+
+    def text(self, host: str, path: str) -> str:
+        """``GET path`` from the host's agent.
+
+        Raises
+        ------
+        Unavailable: the host does not answer, or another one answers in its place
+        """
+        url = f"https://{self.address(host)}{path}"
+        with httpx.Client(verify=self.context(), timeout=TIMEOUT, trust_env=False) as client:
+            try:
+                with client.stream("GET", url) as reply:
+                    require_host(reply.extensions["network_stream"].get_extra_info("ssl_object"), host)
+                    reply.read()
+            except httpx.HTTPError as error:
+                raise Unavailable("The server's host cannot be reached now.", hint=f"{url}: {error}") from error
+        if reply.status_code != 200:
+            raise Unavailable(
+                "The server's host cannot answer now.", hint=f"{url}: {reply.status_code} {reply.text[:200]}"
+            )
+        return reply.text
+
+    @asynccontextmanager
+    async def websocket(self, host: str, address: str, path: str) -> AsyncIterator[ClientConnection]:
+        """A websocket to the host's agent. Raises Unavailable."""
+        from websockets.asyncio.client import connect
+        from websockets.exceptions import WebSocketException
+        from websockets.typing import Subprotocol
+
+        url = f"wss://{address}{path}"
+        opening = connect(
+            url, ssl=self.context(), subprotocols=[Subprotocol("binary")], compression=None, max_size=1 << 20,
+            open_timeout=10, proxy=None,
+        )  # fmt: skip
+        try:
+            connection = await opening
+        except (OSError, WebSocketException, TimeoutError) as error:
+            raise Unavailable("The server's host cannot be reached now.", hint=f"{url}: {error}") from error
+        async with connection:
+            require_host(connection.transport.get_extra_info("ssl_object"), host)
+            yield connection
+
+
+def require_host(tls: ssl.SSLObject, host: str) -> None:
+    """Raises Unavailable unless the other end bears this host's certificate: it may have got another's address."""
+    der = tls.getpeercert(binary_form=True)
+    shown = pki.common_name(x509.load_der_x509_certificate(der)) if der else ""
+    if shown != host:
+        raise Unavailable(
+            "The server's host cannot be reached now.", hint=f"'{shown}' answers in the place of '{host}'"
+        )

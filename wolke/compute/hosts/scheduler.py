@@ -1,0 +1,178 @@
+"""Which host a server goes to: filter, weigh, claim, in one transaction.
+
+What is taken is counted from the servers' rows under one lock, so two claims never see the same room. A server for which there is
+no room gets an error that stays: the caller deletes it or makes another one, as with Nova.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from wolke.compute.hosts.seen import end, forget
+from wolke.compute.hosts_table import Host, bump
+from wolke.compute.servers.table import Server, ServerPort
+from wolke.core.app import App
+from wolke.core.config import Config
+from wolke.core.db import lock
+from wolke.core.work import Done, Item, Lane, Next
+
+log = logging.getLogger(__name__)
+NO_VALID_HOST = "No valid host was found. There are not enough hosts available."
+KIND = Server.__tablename__
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """One host as the scheduler sees it: what it has, times the ratios, and what servers have claimed of it."""
+
+    name: str
+    zone: str
+    vcpus: int  # of the machine
+    ram_mib: int
+    disk_gib: int
+    vcpus_allowed: float
+    ram_allowed: float
+    disk_allowed: float
+    servers: int = 0
+    vcpus_used: int = 0
+    ram_used: int = 0
+    disk_used: int = 0
+    groups: Mapping[str, int] = field(default_factory=dict)  # group id -> its members here
+
+    @property
+    def ram_free(self) -> float:
+        return self.ram_allowed - self.ram_used
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """What one server wants of its host."""
+
+    vcpus: int
+    ram_mib: int
+    disk_gib: int
+    zone: str = ""
+    host: str = ""
+    group: str = ""
+    policy: str = ""  # affinity anti-affinity soft-affinity soft-anti-affinity
+    max_per_host: int = 1  # of an anti-affinity group
+    group_hosts: frozenset[str] = frozenset()  # where the group's members are
+    same: frozenset[str] = frozenset()  # hosts of the servers that it is to be beside, if any are named
+    different: frozenset[str] = frozenset()  # hosts of those that it is not to be beside
+
+
+def fits(room: Room, ask: Ask) -> bool:
+    """Whether the host may take the server. One server never gets more CPUs or memory than the machine has."""
+    if ask.host and room.name != ask.host:
+        return False
+    if ask.zone and room.zone != ask.zone:
+        return False
+    if ask.vcpus > room.vcpus or ask.ram_mib > room.ram_mib:
+        return False
+    if room.vcpus_used + ask.vcpus > room.vcpus_allowed or room.disk_used + ask.disk_gib > room.disk_allowed:
+        return False
+    if room.ram_used + ask.ram_mib > room.ram_allowed:
+        return False
+    if room.name in ask.different or (ask.same and room.name not in ask.same):
+        return False
+    if ask.policy == "affinity" and ask.group_hosts:
+        return room.name in ask.group_hosts
+    if ask.policy == "anti-affinity":
+        return room.groups.get(ask.group, 0) < ask.max_per_host
+    return True
+
+
+def choose(rooms: Iterable[Room], ask: Ask) -> Room | None:
+    """The best host, or None: soft group wishes first, then free memory, then the name so that equals are no lottery."""
+
+    def weight(room: Room) -> tuple[float, float, str]:
+        members = room.groups.get(ask.group, 0)
+        wish = {"soft-affinity": -members, "soft-anti-affinity": members}.get(ask.policy, 0)
+        return (wish, -room.ram_free, room.name)
+
+    return min((room for room in rooms if fits(room, ask)), key=weight, default=None)
+
+
+def rooms(db: Session, config: Config, now: float) -> list[Room]:
+    """The hosts that may take servers now, with what is claimed of each."""
+    alive = (Host.seen_at > now - config.host_timeout_seconds) & Host.disabled.is_(False) & Host.forced_down.is_(False)
+    hosts = db.execute(select(Host.name, Host.zone, Host.vcpus, Host.ram_mib, Host.disk_gib).where(alive)).all()
+    found = {
+        row.name: Room(
+            name=row.name, zone=row.zone, vcpus=row.vcpus, ram_mib=row.ram_mib, disk_gib=row.disk_gib,
+            vcpus_allowed=row.vcpus * config.cpu_allocation_ratio, ram_allowed=row.ram_mib * config.ram_allocation_ratio,
+            disk_allowed=row.disk_gib * config.disk_allocation_ratio,
+        )
+        for row in hosts
+    }  # fmt: skip
+    for name, used in claims(db).items():
+        if name in found:
+            found[name] = replace(found[name], **used)
+    return list(found.values())
+
+
+def claims(db: Session) -> dict[str, dict[str, Any]]:
+    """What servers have claimed of each host. One that is being deleted holds its room until its host has removed it."""
+    sums = (
+        select(
+            Server.host,
+            func.count().label("servers"),
+            func.sum(Server.vcpus).label("vcpus_used"),
+            func.sum(Server.ram_mib).label("ram_used"),
+            func.sum(Server.disk_gib).label("disk_used"),
+        )
+        .where(Server.host != "")
+        .group_by(Server.host)
+    )
+    return {
+        row.host: {
+            "servers": row.servers, "vcpus_used": int(row.vcpus_used), "ram_used": int(row.ram_used), "disk_used": int(row.disk_used),
+        }
+        for row in db.execute(sums)
+    }  # fmt: skip
+
+
+# The lane -----------------------------------------------------------------------------------------------------------
+def schedule(app: App, id: str) -> None:
+    """Give a server a host, or the reason why it gets none. Nothing is done twice: a server that has either is left alone."""
+    with app.database.transaction() as db:
+        lock(db, "scheduler")
+        server = db.get(Server, id)
+        if server is None or server.host or server.deleted_at or (server.schedule_error and not server.deleting):
+            return
+        if server.deleting:  # before it went anywhere
+            forget(db, [id])
+            return
+        chosen = choose(rooms(db, app.config, app.clock()), asked(db, server))
+        if chosen is None:
+            log.warning("no host has room for server %s", id, extra={"kind": KIND, "id": id})
+            db.execute(update(Server).where(Server.id == id).values(schedule_error=NO_VALID_HOST))
+            end(db, [id], NO_VALID_HOST)
+            return
+        db.execute(update(Server).where(Server.id == id).values(host=chosen.name))
+        from wolke.network import facts
+
+        facts.bind(db, list(db.scalars(select(ServerPort.port_id).where(ServerPort.server_id == id))), chosen.name)
+        bump(db, chosen.name)
+
+
+def asked(db: Session, server: Server) -> Ask:
+    return Ask(
+        vcpus=server.vcpus, ram_mib=server.ram_mib, disk_gib=server.disk_gib, zone=server.availability_zone or "",
+        host=server.host_wanted,
+    )  # fmt: skip
+
+
+def lane(app: App) -> Lane:
+    def handle(items: Sequence[Item]) -> Mapping[Item, Next]:
+        for item in items:
+            schedule(app, item.id)
+        return {item: Done() for item in items}
+
+    return Lane("scheduler", [KIND], handle)
