@@ -2,123 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import msgspec
 import pytest
-from cryptography import x509
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.agent.hosts import ID, Host, server
+from tests.agent.plane import Plane
 from wolke.agent.link import HttpsLink, LinkError
 from wolke.agent.listener import Listener
 from wolke.agent.node import JoinRefused, Node, Token, joined
 from wolke.core import pki
 from wolke.wire.seen import Capacity, Seen
 from wolke.wire.wanted import Wanted
-
-SECRET = "s3cret"
-
-
-class Plane(ThreadingHTTPServer):
-    """What an agent needs of a control plane, with the project's own certificate authority."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.ca = pki.new_authority(time.time())
-        self.own = self.ca.control([], time.time())
-        self.tls = pki.server_context(self.ca, self.own)
-        self.socket = self.tls.wrap_socket(self.socket, server_side=True)
-        self.used: list[str] = []
-        self.pictures: list[bytes] = []
-        self.slice = b""
-        self.bell = threading.Condition()
-        self.peers: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.server_address[1]}"
-
-    @property
-    def token(self) -> Token:
-        return Token.parsed(f"wolke-join.{SECRET}.{self.ca.fingerprint}\n")
-
-    def want(self, slice: Wanted, **unknown: object) -> None:
-        with self.bell:
-            self.slice = json.dumps(json.loads(msgspec.json.encode(slice)) | unknown).encode()
-            self.bell.notify_all()
-
-    def handle_error(self, request: object, address: object) -> None:
-        """Peers that hang up in the middle are the point of some tests."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Plane
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None: ...
-
-    def answer(self, status: int, body: bytes = b"") -> None:
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def body(self) -> bytes:
-        return self.rfile.read(int(self.headers["content-length"]))
-
-    def certificate(self) -> str:
-        der = self.connection.getpeercert(binary_form=True)
-        return pki.common_name(x509.load_der_x509_certificate(der)) if der else ""
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.body())
-        if self.path == "/agent/v1/join":
-            if asked["token"] in self.server.used or SECRET not in asked["token"]:
-                return self.answer(401, b"the token is used up")
-            self.server.used.append(asked["token"])
-        elif self.certificate() != "alpha":
-            return self.answer(401)
-        signed = self.server.ca.sign_request(asked["csr"], "alpha", time.time()).public_bytes(pki.PEM).decode()
-        return self.answer(200, json.dumps({"certificate": signed, "ca": self.server.ca.pem}).encode())
-
-    def do_GET(self) -> None:
-        self.server.peers.append(self.certificate())
-        if self.certificate() != "alpha":
-            return self.answer(401)
-        if self.path.startswith("/agent/v1/wanted?after="):
-            after = int(self.path.partition("=")[2])
-            with self.server.bell:
-                newer = self.server.bell.wait_for(
-                    lambda: self.server.slice and json.loads(self.server.slice)["revision"] > after, 5
-                )
-            return self.answer(200, self.server.slice) if newer else self.answer(304)
-        if self.path == "/agent/v1/images/big/file":
-            return self.answer(200, b"0123456789abcdef" * (1 << 18))
-        if self.path == "/agent/v1/images/torn/file":
-            self.send_response(200)
-            self.send_header("content-length", "1000000")
-            self.end_headers()
-            self.wfile.write(b"half")
-            self.close_connection = True
-            return None
-        return self.answer(404, b"no such image")
-
-    def do_PUT(self) -> None:
-        self.server.pictures.append(self.body())
-        self.answer(204)
 
 
 @pytest.fixture

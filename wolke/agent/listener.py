@@ -25,6 +25,8 @@ from wolke.agent.link import CONTROL
 from wolke.drivers.hypervisor import DriverError, Hypervisor
 
 log = logging.getLogger(__name__)
+websockets_log = logging.getLogger("websockets.server")
+websockets_log.setLevel(logging.WARNING)  # it tells of each request and each connection
 
 UUID = r"(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 CONSOLE, VNC = re.compile(rf"/servers/{UUID}/console"), re.compile(rf"/servers/{UUID}/vnc")
@@ -69,6 +71,7 @@ class Listener:
             ssl=self.context,
             process_request=self._answer,
             select_subprotocol=lambda _, offered: BINARY if BINARY in offered else None,
+            logger=websockets_log,
             compression=None,  # RFB has its own
             max_size=1 << 20,
         )
