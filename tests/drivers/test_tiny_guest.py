@@ -36,6 +36,14 @@ while sleep 0.2; do
     cmp -s /tmp/now /tmp/was || { echo "links $(cat /tmp/now)" > /dev/console; cp /tmp/now /tmp/was; }
 done &
 """
+GIVES = b"""#!/bin/sh
+mkdir /tmp/www; head -c 3000000 /dev/urandom > /tmp/www/bulk
+httpd -p 8000 -h /tmp/www; echo "gives=$(sha256sum < /tmp/www/bulk | cut -c1-64)" > /dev/console
+"""
+TAKES = b"""#!/bin/sh
+until timeout 20 wget -q -O /tmp/bulk http://PEER:8000/bulk; do sleep 1; done
+echo "takes=$(sha256sum < /tmp/bulk | cut -c1-64)" > /dev/console
+"""
 # Runs in the host's namespace and answers what an OpenStack metadata service answers.
 SERVICE = """
 import http.server, pathlib, sys
@@ -106,9 +114,9 @@ def site() -> Iterator[Site]:
         host.close()
 
 
-def metadata(wish: wanted.Server, name: str) -> dict[str, bytes]:
+def metadata(wish: wanted.Server, name: str, user_data: bytes = USER_DATA) -> dict[str, bytes]:
     told = {"uuid": wish.id, "hostname": f"{name}.example", "public_keys": {"mine": "ssh-ed25519 AAAA mine"}}
-    return {"openstack/latest/meta_data.json": json.dumps(told).encode(), "openstack/latest/user_data": USER_DATA}
+    return {"openstack/latest/meta_data.json": json.dumps(told).encode(), "openstack/latest/user_data": user_data}
 
 
 def test_a_guest_learns_who_it_is_from_the_metadata_service_and_moves_bulk_data(site: Site) -> None:
@@ -154,3 +162,15 @@ def test_a_guest_learns_who_it_is_from_its_config_drive(site: Site) -> None:
     site.says(wish.id, "user data ended: 0")
     site.hypervisor.power_off(wish.id)
     site.hypervisor.remove(wish.id)
+
+
+def test_two_guests_of_a_userspace_switch_exchange_bulk_data(site: Site) -> None:
+    giver, taker = (dataclasses.replace(server(), ram_mib=256) for _ in range(2))
+    site.boot(giver, metadata(giver, "giver", GIVES))
+    given = site.says(giver.id, r"gives=(\w+)")[1]
+    peer = address(site, giver).encode()
+    site.boot(taker, metadata(taker, "taker", TAKES.replace(b"PEER", peer)))
+    assert site.says(taker.id, r"takes=(\w+)")[1] == given
+    for wish in (giver, taker):
+        site.hypervisor.power_off(wish.id)
+        site.hypervisor.remove(wish.id)
