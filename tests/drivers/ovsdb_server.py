@@ -72,3 +72,8 @@ class OvsdbServer:
                 except json.JSONDecodeError:
                     continue
                 return result
+
+    def transact_offline(self, *operations: dict[str, Any]) -> None:
+        """Operations while the server does not run."""
+        words = ["ovsdb-tool", "transact", str(self.file), json.dumps([self.name, *operations])]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)

@@ -50,9 +50,9 @@ def northd(north_server: OvsdbServer, server: OvsdbServer) -> Iterator[None]:
     process.wait()
 
 
-def add_host(server: OvsdbServer, name: str, *, config: dict[str, str] | None = None) -> None:
+def add_host(server: OvsdbServer, name: str, *, ip: str = "127.0.0.1", config: dict[str, str] | None = None) -> None:
     server.transact(
-        {"op": "insert", "table": "Encap", "uuid-name": "e", "row": {"type": "geneve", "ip": "127.0.0.1", "chassis_name": name}},
+        {"op": "insert", "table": "Encap", "uuid-name": "e", "row": {"type": "geneve", "ip": ip, "chassis_name": name}},
         {"op": "insert", "table": "Chassis", "uuid-name": "c", "row": {"name": name, "hostname": f"{name}.example",
             "encaps": ["named-uuid", "e"], "other_config": ["map", list((config or {}).items())]}},
         {"op": "insert", "table": "Chassis_Private", "row": {"name": name, "chassis": ["named-uuid", "c"],
@@ -74,8 +74,7 @@ def test_hosts_are_listed_with_what_they_told(server: OvsdbServer, south: Southb
 def test_a_host_that_does_not_follow_is_not_alive(server: OvsdbServer, south: Southbound) -> None:
     server.transact({"op": "insert", "table": "SB_Global", "row": {"nb_cfg": 0}})
     add_host(server, "host1")
-    server.transact({"op": "update", "table": "Encap", "where": [], "row": {"ip": "127.0.0.2"}})
-    add_host(server, "host2")
+    add_host(server, "host2", ip="127.0.0.2")
     wait_for(lambda: south.alive(0) == {"host1", "host2"})
     server.transact({"op": "update", "table": "SB_Global", "where": [], "row": {"nb_cfg": 5}})
     wait_for(lambda: south.alive(0) == set())
@@ -83,6 +82,25 @@ def test_a_host_that_does_not_follow_is_not_alive(server: OvsdbServer, south: So
     mine = [["name", "==", "host2"]]
     server.transact({"op": "update", "table": "Chassis_Private", "where": mine, "row": {"nb_cfg": 5}})
     wait_for(lambda: south.alive(0) == {"host2"})
+
+
+def test_a_host_is_given_some_time_but_not_anew_with_each_step(server: OvsdbServer) -> None:
+    now = [1000.0]
+    south = Southbound(server.remote, patience=20, clock=lambda: now[0])
+    south.start()
+    try:
+        server.transact({"op": "insert", "table": "SB_Global", "row": {"nb_cfg": 1}})
+        add_host(server, "host1")
+        wait_for(lambda: south.alive(60) == {"host1"} and south.alive(0) == set())
+        now[0] += 50
+        server.transact({"op": "update", "table": "SB_Global", "where": [], "row": {"nb_cfg": 2}})
+        add_host(server, "another", ip="127.0.0.2")
+        wait_for(lambda: "another" in south.alive(60))
+        assert south.alive(60) == {"host1", "another"}
+        now[0] += 20
+        assert south.alive(60) == {"another"}
+    finally:
+        south.close()
 
 
 @pytest.mark.usefixtures("northd")

@@ -52,8 +52,15 @@ class Binding:
 class Southbound:
     """A live copy of the few columns that the control plane looks at."""
 
-    def __init__(self, connection: str, *, patience: float = 5.0, tls: Tls | None = None) -> None:
-        self._view = _View()
+    def __init__(
+        self,
+        connection: str,
+        *,
+        patience: float = 5.0,
+        tls: Tls | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._view = _View(clock)
         # Followers may answer, too: reading does not need the leader.
         self._link = Link(
             connection, "OVN_Southbound", self._view, tables=TABLES, leader_only=False, patience=patience, tls=tls
@@ -90,7 +97,7 @@ class Southbound:
     def alive(self, seconds: float) -> set[str]:
         """Names of the hosts that followed the last ``Northbound.sync``, or are at most ``seconds`` behind it."""
         with self._link.reading():
-            now = time.monotonic()
+            now = self._view.clock()
             return {name for name, since in self._view.behind.items() if since is None or now - since < seconds}
 
     def binding(self, port_id: str) -> Binding | None:
@@ -104,10 +111,11 @@ class Southbound:
 
 
 class _View:
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
         self.idl: Any = None
         self.ports: dict[str, Any] = {}
-        # chassis -> monotonic time since when it has not followed nb_cfg; None: it has
+        # chassis -> time since when it has not followed nb_cfg; None: it has
         self.behind: dict[str, float | None] = {}
 
     def rebuild(self, idl: Any, schema: Mapping[str, Any]) -> None:
@@ -126,7 +134,7 @@ class _View:
 
     def _compare(self) -> None:
         wanted = max((_one(row, "nb_cfg") for row in self.idl.tables["SB_Global"].rows.values()), default=0)
-        former, now = self.behind, time.monotonic()
+        former, now = self.behind, self.clock()
         self.behind = {}
         for row in self.idl.tables["Chassis_Private"].rows.values():
             name = _one(row, "name")
