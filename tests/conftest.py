@@ -18,6 +18,8 @@ from wolke.core.auth import Caller
 from wolke.core.config import Config
 from wolke.core.db import Database
 from wolke.core.errors import Unauthorized
+from wolke.drivers import rows
+from wolke.drivers.fake.northbound import Northbound
 
 RED, BLUE, DOMAIN = "11111111111111111111111111111111", "22222222222222222222222222222222", "default"
 
@@ -45,6 +47,7 @@ class Cloud:
         self.app: App = quiet_app(Config(state=str(directory), database=url, threads=4), clock=lambda: self.now)
         if not url:
             self.app.database.create_tables()
+        self.north = self.app.add(rows.Northbound, Northbound())
         control.assemble(self.app)
         self.app.authenticate = self.authenticate
         control.bootstrap(self.app)

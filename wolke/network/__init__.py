@@ -6,19 +6,39 @@ from sqlalchemy.orm import Session
 
 from wolke.core.app import App
 from wolke.core.http import Service
-from wolke.core.work import Lane
+from wolke.core.work import Lane, wake
+from wolke.drivers.rows import Northbound
+from wolke.network import subnetpools
+from wolke.network.floating_ips import api as floating_ips
+from wolke.network.floating_ips import rows as floating_ip_rows
+from wolke.network.lane import SWEEP, northbound_lanes
+from wolke.network.networks import api as networks
+from wolke.network.ports import api as ports
+from wolke.network.routers import api as routers
+from wolke.network.routers import rows as router_rows
+from wolke.network.security_groups import groups
+from wolke.network.security_groups import rows as security_group_rows
+from wolke.network.service import network
+from wolke.network.status import PortStatus
+from wolke.network.subnets import api as subnets
 
-SERVICES: list[Service] = []
+# Declared by import: calls, and rows of OVN
+CALLS = (networks, subnets, subnetpools, groups, ports, routers, floating_ips)
+ROWS = (security_group_rows, router_rows, floating_ip_rows)
+SERVICES: list[Service] = [network]
 
 
 def assemble(app: App) -> None:
-    """Add what this domain brings to the app: parts that handlers find by their face."""
+    """Nothing to add: the northbound connection comes from whoever runs the loops."""
 
 
 def lanes(app: App) -> list[Lane]:
     """The work that ``wolke loops`` does for this domain."""
-    return []
+    north = app.part(Northbound)  # type: ignore[type-abstract]
+    return [*northbound_lanes(app.database, north, app.config), PortStatus(north)]
 
 
 def bootstrap(app: App, db: Session) -> None:
     """The rows that a new cloud starts with; run again, it changes nothing that is there."""
+    wake(db, *SWEEP)
+    wake(db, *security_group_rows.DROP_ITEM)

@@ -52,7 +52,7 @@ class Kind:
         if table is None:
             return {}
         alive = select(table.id, table.revision).where(table.id.in_(ids), table.deleting.is_(False))
-        return {id: revision for id, revision in db.execute(alive)}
+        return {row.id: row.revision for row in db.execute(alive)}
 
     def after(self, db: Session, last: str) -> list[str]:
         """The next ids of all that exist."""
@@ -61,7 +61,9 @@ class Kind:
         return list(db.scalars(select(self.table.id).where(self.table.id > last).order_by(self.table.id).limit(CHUNK)))
 
 
-KINDS: dict[str, Kind] = {}  # in the order in which rows need each other
+KINDS: dict[str, Kind] = {}
+# in which rows need each other; what is not named comes last
+ORDER = ("network", "subnet", "security_group_drop", "security_group", "port", "router", "floating_ip")
 
 
 def kind(table: type[Resource], rows: Rows) -> None:
@@ -104,8 +106,7 @@ class Reconciler:
                 revisions[name] = KINDS[name].revisions(db, ids)
                 for id, rows in wanted(db, name, ids, self.site).items():
                     changes[name, id] = plan(rows, self.north.rows(f"{name}/{id}"))
-        order = list(KINDS)
-        ordered = sorted(items, key=lambda item: order.index(item.kind))
+        ordered = sorted(items, key=lambda item: ORDER.index(item.kind) if item.kind in ORDER else len(ORDER))
         failed = self._apply(ordered, changes)
         for item in failed:
             revisions[item.kind].pop(item.id, None)

@@ -187,7 +187,7 @@ class Collection(collection.Collection[T], Generic[T]):
         return owner
 
     def make(self, ctx: Ctx, make: Callable[..., T], body: Any, rule: str) -> T:
-        self.guard(ctx, "create", body, policy.Target(self.project_of(ctx, body)))
+        self.guard(ctx, "create", body, self.target(ctx, body))
         return super().make(ctx, make, body, rule)
 
     def guard(self, ctx: Ctx, action: str, body: Struct, target: Any) -> None:

@@ -5,8 +5,8 @@ API: https://docs.openstack.org/api-ref/network/v2/#subnet-pools
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import collapse_addresses, ip_network
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body
 from wolke.core.collection import Rules
 from wolke.core.db import Json, lock
 from wolke.core.errors import BadRequest
@@ -46,11 +46,11 @@ class SubnetPool(Standard):
 
 
 # What the API takes and gives ----------------------------------------------------------------------------------------
-class Create(CreateBody):
+class Create(CreateBody, kw_only=True):
     prefixes: list[str]
-    min_prefixlen: Length | None | UnsetType = UNSET
-    max_prefixlen: Length | None | UnsetType = UNSET
-    default_prefixlen: Length | None | UnsetType = UNSET
+    min_prefixlen: Length | UnsetType | None = UNSET
+    max_prefixlen: Length | UnsetType | None = UNSET
+    default_prefixlen: Length | UnsetType | None = UNSET
     default_quota: Annotated[int, Meta(ge=0)] | None = None
     shared: bool = False
     is_default: bool = False
@@ -62,9 +62,9 @@ class Update(UpdateBody):
     min_prefixlen: Length | UnsetType = UNSET
     max_prefixlen: Length | UnsetType = UNSET
     default_prefixlen: Length | UnsetType = UNSET
-    default_quota: Annotated[int, Meta(ge=0)] | None | UnsetType = UNSET
+    default_quota: Annotated[int, Meta(ge=0)] | UnsetType | None = UNSET
     is_default: bool | UnsetType = UNSET
-    address_scope_id: None | UnsetType = UNSET
+    address_scope_id: UnsetType | None = UNSET
 
 
 class Prefixes(Body):
@@ -86,7 +86,7 @@ def view(pool: Any) -> Json:
 
 
 def visible(ctx: Ctx) -> ColumnElement[bool]:
-    return SubnetPool.shared
+    return SubnetPool.shared.is_(True)
 
 
 def prefixes_of(texts: Sequence[str]) -> list[Net]:
@@ -112,9 +112,7 @@ def check_bounds(version: int, smallest: int, largest: int, default: int) -> Non
     bits = 32 if version == 4 else 128
 
     def refuse(name: str, length: int, base: str, bound: int) -> errors.IllegalSubnetPoolPrefixBounds:
-        return errors.IllegalSubnetPoolPrefixBounds(
-            f"Illegal prefix bounds: {name}={length}, {base}={bound}."
-        )
+        return errors.IllegalSubnetPoolPrefixBounds(f"Illegal prefix bounds: {name}={length}, {base}={bound}.")
 
     if smallest > largest:
         raise refuse("min_prefixlen", smallest, "max_prefixlen", largest)
@@ -230,24 +228,20 @@ def without(nets: Iterable[Net], taken: Iterable[Net]) -> list[Net]:
     """What is left of some prefixes."""
     left = list(nets)
     for one in taken:
-        rest: list[Net] = []
-        for net in left:
-            if net.version != one.version or not net.overlaps(one):
-                rest.append(net)
-            elif isinstance(net, IPv4Network) and isinstance(one, IPv4Network) and one != net and one.subnet_of(net):
-                rest += net.address_exclude(one)
-            elif isinstance(net, IPv6Network) and isinstance(one, IPv6Network) and one != net and one.subnet_of(net):
-                rest += net.address_exclude(one)
-        left = rest
+        left = [rest for net in left for rest in _less(net, one)]
     return joined(left)
+
+
+def _less(net: Any, one: Any) -> list[Net]:
+    if net.version != one.version or not net.overlaps(one):
+        return [net]
+    return list(net.address_exclude(one)) if one != net and one.subnet_of(net) else []
 
 
 def pool_for(ctx: Ctx, body: Any) -> SubnetPool | None:
     """The pool that a new subnet names, or the default one. Raises SubnetPoolNotFound."""
     if body.subnetpool_id and body.use_default_subnetpool:
-        raise BadRequest(
-            "Bad subnets request: subnetpool_id and use_default_subnetpool cannot both be specified."
-        )
+        raise BadRequest("Bad subnets request: subnetpool_id and use_default_subnetpool cannot both be specified.")
     if body.subnetpool_id:
         subnetpools.seen(ctx, body.subnetpool_id)
         return ctx.db.get(SubnetPool, body.subnetpool_id)
@@ -287,8 +281,9 @@ def allocate(ctx: Ctx, pool: SubnetPool, asked: Net | None, prefixlen: int | Non
     left = without([ip_network(text) for text in pool.prefixes], [net for net, _ in taken])
     for net in sorted(left, key=lambda net: -net.prefixlen):
         if asked is None and net.prefixlen <= length:
-            return next(iter(net.subnets(new_prefix=length)))
-        if asked is not None and asked.version == net.version and asked in _inside(net, asked):
+            subnets: Iterator[Net] = net.subnets(new_prefix=length)
+            return next(subnets)
+        if asked is not None and inside(asked, net):
             return asked
     reason = f"Insufficient prefix space to allocate subnet size /{length}"
     if asked:
@@ -296,6 +291,6 @@ def allocate(ctx: Ctx, pool: SubnetPool, asked: Net | None, prefixlen: int | Non
     raise errors.SubnetAllocationError(f"Failed to allocate subnet: {reason}.")
 
 
-def _inside(net: Net, asked: Net) -> Sequence[Net]:
-    inside = net.prefixlen <= asked.prefixlen and asked.network_address in net
-    return (asked,) if inside else ()
+def inside(net: Net, outer: Net) -> bool:
+    same = net.version == outer.version and outer.prefixlen <= net.prefixlen
+    return same and net.network_address in outer

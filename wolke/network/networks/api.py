@@ -49,9 +49,9 @@ class Create(CreateBody):
     is_default: bool = False
     mtu: Mtu = 0  # 0: as large as the network under it allows
     port_security_enabled: bool = True
-    network_type: str | None | UnsetType = field(name="provider:network_type", default=UNSET)
-    physical_network: Text255 | None | UnsetType = field(name="provider:physical_network", default=UNSET)
-    segmentation_id: Segment | None | UnsetType = field(name="provider:segmentation_id", default=UNSET)
+    network_type: str | UnsetType | None = field(name="provider:network_type", default=UNSET)
+    physical_network: Text255 | UnsetType | None = field(name="provider:physical_network", default=UNSET)
+    segmentation_id: Segment | UnsetType | None = field(name="provider:segmentation_id", default=UNSET)
     dns_domain: Text255 = ""
     availability_zone_hints: list[str] = []
 
@@ -202,9 +202,7 @@ def place(ctx: Ctx, network: Network, body: Create) -> None:
     taken = taken.where(Network.physical_network == physical)
     if network.network_type == "flat":
         if ctx.db.execute(taken.limit(1)).first():
-            raise errors.FlatNetworkInUse(
-                f"Unable to create the flat network. Physical network {physical} is in use."
-            )
+            raise errors.FlatNetworkInUse(f"Unable to create the flat network. Physical network {physical} is in use.")
     elif segment and ctx.db.execute(taken.where(Network.segmentation_id == segment)).first():
         if type == "vlan":
             raise errors.VlanIdInUse(

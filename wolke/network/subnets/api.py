@@ -24,7 +24,7 @@ from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
 from wolke.network import errors
 from wolke.network.lane import kind
-from wolke.network.networks.api import MANAGED
+from wolke.network.networks.api import MANAGED, networks
 from wolke.network.networks.table import Network
 from wolke.network.ports import metadata
 from wolke.network.ports.make import Given, add_addresses, addresses_of, free_eui64, is_trusted
@@ -49,17 +49,17 @@ class Route(Body):
     nexthop: str
 
 
-class Create(CreateBody):
+class Create(CreateBody, kw_only=True):
     network_id: Text255
     ip_version: Literal[4, 6]
-    cidr: str | None | UnsetType = UNSET
-    gateway_ip: str | None | UnsetType = UNSET
+    cidr: str | UnsetType | None = UNSET
+    gateway_ip: str | UnsetType | None = UNSET
     allocation_pools: list[Pool] | UnsetType = UNSET
     dns_nameservers: list[str] = []
     host_routes: list[Route] = []
     enable_dhcp: bool = True
-    ipv6_ra_mode: str | None | UnsetType = UNSET
-    ipv6_address_mode: str | None | UnsetType = UNSET
+    ipv6_ra_mode: str | UnsetType | None = UNSET
+    ipv6_address_mode: str | UnsetType | None = UNSET
     subnetpool_id: Text255 | None = None
     use_default_subnetpool: bool = False
     prefixlen: Annotated[int, Meta(ge=0, le=128)] | UnsetType = UNSET
@@ -67,7 +67,7 @@ class Create(CreateBody):
 
 
 class Update(UpdateBody):
-    gateway_ip: str | None | UnsetType = UNSET
+    gateway_ip: str | UnsetType | None = UNSET
     allocation_pools: list[Pool] | UnsetType = UNSET
     dns_nameservers: list[str] | UnsetType = UNSET
     host_routes: list[Route] | UnsetType = UNSET
@@ -98,16 +98,22 @@ def visible(ctx: Ctx) -> ColumnElement[bool]:
 
 
 def of_network(caller: Caller, target: Any) -> bool:
-    """Whoever owns the network, as a member, or an admin."""
-    network = getattr(target, "network", None)
-    if network is None:  # asked before the body's network is known: the precise question follows
-        return policy.member(caller, target)
-    return policy.member(caller, network)
+    """A member of the project that owns the network."""
+    return policy.member(caller, target.network)
 
 
 # What the calls do ---------------------------------------------------------------------------------------------------
 quota("network", "subnet", 100, rows_of(Subnet))
-subnets: Collection[Subnet] = Collection(
+
+
+class Subnets(Collection[Subnet]):
+    """Whether a subnet may be made is asked of its network."""
+
+    def target(self, ctx: Ctx, body: Any) -> policy.Target:
+        return policy.Target(self.project_of(ctx, body), network=networks.seen(ctx, body.network_id))
+
+
+subnets = Subnets(
     "/v2.0/subnets",
     "subnet",
     "subnets",
@@ -123,22 +129,11 @@ subnets: Collection[Subnet] = Collection(
 kind(Subnet, rows)
 
 
-def network_for(ctx: Ctx, id: str) -> Network:
-    """The network that something is to stand on, locked: its subnets do not change meanwhile. Raises NetworkNotFound."""
-    from wolke.network.networks.api import networks
-
-    networks.seen(ctx, id)
-    lock(ctx.db, f"network/{id}")
-    network = ctx.db.get(Network, id)
-    if network is None:
-        raise networks.missing(id)
-    return network
-
-
 @subnets.create
 def create(ctx: Ctx, body: Create) -> Subnet:
-    network = network_for(ctx, body.network_id)
-    ctx.require("create_subnet", policy.Target(network.project_id, network=network))
+    lock(ctx.db, f"network/{body.network_id}")
+    network = ctx.db.get(Network, body.network_id)
+    assert network  # its rules have been asked
     ra = body.ipv6_ra_mode or None
     addressing = body.ipv6_address_mode or None
     siblings = list(ctx.db.execute(select(Subnet.cidr).where(Subnet.network_id == network.id)).scalars())
@@ -206,7 +201,7 @@ def place(ctx: Ctx, body: Create, network: Network) -> tuple[checks.Net, str | N
     return allocate(ctx, pool, net, prefixlen, subnets.project_of(ctx, body)), pool.id
 
 
-def gateway_of(net: checks.Net, asked: str | None | UnsetType) -> str | None:
+def gateway_of(net: checks.Net, asked: str | UnsetType | None) -> str | None:
     if asked is UNSET:
         return checks.default_gateway(net)
     return checks.check_gateway(net, asked) if asked else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import pairwise
 from typing import Any
 
 from wolke.core.errors import BadRequest
@@ -127,9 +128,7 @@ def check_modes(net: Net, ra: str | None, addressing: str | None, *, dhcp: bool)
         if mode is not None and net.version == 4:
             raise errors.InvalidInput(f"{name} is not valid when ip_version is 4")
     if (ra or addressing) and not dhcp:
-        raise errors.InvalidInput(
-            "ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False"
-        )
+        raise errors.InvalidInput("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False")
     if ra and addressing and ra != addressing:
         raise errors.InvalidInput(
             f"ipv6_ra_mode set to '{ra}' with ipv6_address_mode set to '{addressing}' is not valid. "
@@ -193,7 +192,7 @@ def check_pools(net: Net, pools: Sequence[Any]) -> list[Pool]:
             )
         spans.append((int(start), int(end)))
     spans.sort()
-    for (a, b), (c, d) in zip(spans, spans[1:], strict=False):
+    for (a, b), (c, d) in pairwise(spans):
         if c <= b:
             texts = [f"{_address(x, net.version)}-{_address(y, net.version)}" for x, y in ((a, b), (c, d))]
             raise errors.OverlappingAllocationPools(

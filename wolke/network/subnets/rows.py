@@ -49,7 +49,7 @@ def metadata_addresses(db: Session, subnet_ids: Sequence[str]) -> dict[str, str]
     """Subnet id -> address of the network's metadata port on it."""
     query = select(FixedIp.subnet_id, FixedIp.ip_address).join(Port, Port.id == FixedIp.port_id)
     query = query.where(FixedIp.subnet_id.in_(subnet_ids), Port.device_owner == "network:distributed")
-    return {subnet_id: address for subnet_id, address in db.execute(query)}
+    return {row.subnet_id: row.ip_address for row in db.execute(query)}
 
 
 def v4_options(subnet: Any, metadata: Mapping[str, str], config: Config) -> dict[str, str]:

@@ -1,0 +1,338 @@
+"""Ports.
+
+API: https://docs.openstack.org/api-ref/network/v2/#ports
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from wolke.core import policy
+from wolke.core.bodies import Body, Text255
+from wolke.core.collection import Rules
+from wolke.core.db import Json, lock
+from wolke.core.errors import BadRequest
+from wolke.core.http import Ctx
+from wolke.core.quota import quota
+from wolke.network import errors, hooks, security_groups
+from wolke.network.lane import kind
+from wolke.network.networks.api import networks
+from wolke.network.networks.table import Network
+from wolke.network.ports import guards, views
+from wolke.network.ports.make import Wanted, Wish, check_mac, is_trusted, new_port, readdress
+from wolke.network.ports.metadata import OWNER as METADATA
+from wolke.network.ports.rows import rows
+from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
+from wolke.network.service import Collection, CreateBody, UpdateBody
+from wolke.network.subnets.checks import address
+
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+MAX_PAIRS = 10
+SERVICE_OWNERS = ("network:router_interface", "network:router_gateway", "network:floatingip", METADATA)
+
+
+# What the API takes and gives ----------------------------------------------------------------------------------------
+class Fixed(Body):
+    subnet_id: Text255 = ""
+    ip_address: Text255 = ""
+
+
+class Pair(Body):
+    ip_address: str
+    mac_address: str = ""
+
+
+class DhcpOption(Body):
+    opt_name: Annotated[str, Meta(min_length=1, max_length=64)]
+    opt_value: Text255 | None = None
+    ip_version: Literal[4, 6] = 4
+
+
+class Create(CreateBody, kw_only=True):
+    network_id: Text255
+    mac_address: str | UnsetType = UNSET
+    admin_state_up: bool = True
+    device_id: Text255 = ""
+    device_owner: Text255 = ""
+    fixed_ips: list[Fixed] | UnsetType = UNSET
+    security_groups: list[Text255] | UnsetType | None = UNSET
+    port_security_enabled: bool | UnsetType = UNSET
+    allowed_address_pairs: list[Pair] | UnsetType | None = UNSET
+    extra_dhcp_opts: list[DhcpOption] | None = None
+    host_id: Text255 | None = field(name="binding:host_id", default=None)
+    profile: dict[str, Any] | None = field(name="binding:profile", default=None)
+    vnic_type: Literal["normal"] = field(name="binding:vnic_type", default="normal")
+    dns_name: str = ""
+    tags: list[Annotated[str, Meta(min_length=1, max_length=60)]] = []
+
+
+class Update(UpdateBody):
+    mac_address: str | UnsetType = UNSET
+    admin_state_up: bool | UnsetType = UNSET
+    device_id: Text255 | UnsetType = UNSET
+    device_owner: Text255 | UnsetType = UNSET
+    fixed_ips: list[Fixed] | UnsetType = UNSET
+    security_groups: list[Text255] | UnsetType | None = UNSET
+    port_security_enabled: bool | UnsetType = UNSET
+    allowed_address_pairs: list[Pair] | UnsetType | None = UNSET
+    extra_dhcp_opts: list[DhcpOption] | UnsetType | None = UNSET
+    host_id: Text255 | UnsetType | None = field(name="binding:host_id", default=UNSET)
+    profile: dict[str, Any] | UnsetType | None = field(name="binding:profile", default=UNSET)
+    vnic_type: Literal["normal"] | UnsetType = field(name="binding:vnic_type", default=UNSET)
+    dns_name: str | UnsetType = UNSET
+
+
+def shown(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
+    ids = [port.id for port in found]
+    ips, members = views.fixed_ips(ctx.db, ids), views.groups(ctx.db, ids)
+    operator, domain = ports.sees(ctx, "binding:host_id"), ctx.app.config.dns_domain
+    return [views.one(port, ips.get(port.id, ()), members.get(port.id, ()), domain, operator) for port in found]
+
+
+def mac_of(text: str) -> str:
+    """Raises BadRequest: no unicast MAC address."""
+    mac = text.lower().replace("-", ":")
+    if not MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        raise BadRequest(f"Invalid input for mac_address. Reason: '{text}' is not a valid MAC address.")
+    return mac
+
+
+def wanted_of(fixed: Sequence[Fixed]) -> list[Wanted]:
+    found: list[Wanted] = []
+    for one in fixed:
+        if not one.subnet_id and not one.ip_address:
+            raise errors.InvalidInput("IP allocation requires subnet_id or ip_address")
+        ip = str(address(one.ip_address, "fixed_ips")) if one.ip_address else ""
+        if ip and any(other.ip_address == ip for other in found):
+            raise BadRequest(f"Invalid input for fixed_ips. Reason: Duplicate IP address '{ip}'.")
+        found.append(Wanted(one.subnet_id, ip))
+    return found
+
+
+def pairs_of(pairs: Sequence[Pair] | UnsetType | None, own_mac: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for pair in pairs or ():
+        try:
+            net = ip_network(pair.ip_address, strict=False)
+        except ValueError as error:
+            raise BadRequest(
+                f"Invalid input for allowed_address_pairs. Reason: '{pair.ip_address}' is not a valid IP address or CIDR."
+            ) from error
+        ip = str(net) if "/" in pair.ip_address else str(net.network_address)
+        one = {"ip_address": ip, "mac_address": mac_of(pair.mac_address) if pair.mac_address else own_mac}
+        if one in found:
+            raise errors.DuplicateAddressPairInRequest(
+                f"Request contains duplicate address pair: mac_address {one['mac_address']} ip_address {ip}."
+            )
+        found.append(one)
+    if len(found) > MAX_PAIRS:
+        raise errors.AllowedAddressPairExhausted(f"The number of allowed address pair exceeds the maximum {MAX_PAIRS}.")
+    return found
+
+
+def options_of(options: Sequence[DhcpOption] | None) -> list[dict[str, Any]]:
+    return [
+        {"opt_name": option.opt_name, "opt_value": option.opt_value, "ip_version": option.ip_version}
+        for option in options or ()
+        if option.opt_value is not None
+    ]
+
+
+def dns_name_of(text: str) -> str:
+    if text and not NAME.fullmatch(text):
+        raise BadRequest(
+            f"Invalid input for dns_name. Reason: '{text}' not a valid PQDN or FQDN. Reason: Must be letters, digits and"
+            " hyphens, at most 63 characters."
+        )
+    return text.lower()
+
+
+# What the calls do ---------------------------------------------------------------------------------------------------
+def used(db: Session, project_id: str) -> int:
+    """Ports that count: those that the cloud has made for the network itself do not."""
+    mine = (Port.project_id == project_id) & (Port.device_owner != METADATA)
+    return db.scalar(select(func.count()).select_from(Port).where(mine)) or 0
+
+
+quota("network", "port", 500, used)
+
+
+class Ports(Collection[Port]):
+    """Rules of ports look at the port's network too."""
+
+    def target(self, ctx: Ctx, body: Any) -> policy.Target:
+        return policy.Target(self.project_of(ctx, body), network=networks.seen(ctx, body.network_id))
+
+    def target_of(self, ctx: Ctx, thing: Port) -> guards.Owned:
+        return guards.Owned(thing, ctx.db.get(Network, thing.network_id))
+
+    def guard(self, ctx: Ctx, action: str, body: Struct, target: Any) -> None:
+        super().guard(ctx, action, body, target)
+        assert isinstance(body, Create | Update)
+        owner, fixed = body.device_owner, body.fixed_ips
+        if owner is not UNSET and is_trusted(owner):
+            ctx.require(f"{action}_port:device_owner", target)
+        if fixed is not UNSET and any(one.ip_address for one in fixed):
+            ctx.require(f"{action}_port:fixed_ips:ip_address", target)
+
+
+ports = Ports(
+    "/v2.0/ports",
+    "port",
+    "ports",
+    Port,
+    views=shown,
+    quota="port",
+    visible=views.visible,
+    rules=Rules(create=guards.net_user, update=guards.owner_or_net_owner, delete=guards.owner_or_net_owner),
+    columns={"binding:host_id": "host", "binding:vnic_type": "vnic_type"},
+    filters=views.FILTERS,
+    private=("seen_revision", "deleting", "seen_up"),
+    create_guards=guards.CREATE,
+    update_guards=guards.UPDATE,
+    show_guards=guards.SHOW,
+    error=errors.PortNotFound,
+)
+for action in ("create", "update"):
+    policy.rule(f"{action}_port:device_owner", guards.NETWORK_DEVICE)
+    policy.rule(f"{action}_port:fixed_ips:ip_address", guards.net_owner)
+kind(Port, rows)
+
+
+@ports.create
+def create(ctx: Ctx, body: Create) -> Port:
+    network = ctx.db.get(Network, body.network_id)
+    assert network  # its rules have been asked
+    lock(ctx.db, f"network/{network.id}")
+    mac = mac_of(body.mac_address) if body.mac_address is not UNSET else ""
+    secure = network.port_security_enabled if body.port_security_enabled is UNSET else body.port_security_enabled
+    if body.allowed_address_pairs not in (UNSET, None, []) and not secure:
+        raise errors.AddressPairAndPortSecurityRequired(
+            "Port Security must be enabled in order to have allowed address pairs on a port."
+        )
+    groups = None if body.security_groups is UNSET else list(body.security_groups or ())
+    wish = Wish(
+        project_id=ports.project_of(ctx, body),
+        name=body.name,
+        description=body.description,
+        mac_address=mac,
+        admin_state_up=body.admin_state_up,
+        device_id=body.device_id,
+        device_owner=body.device_owner,
+        fixed_ips=None if body.fixed_ips is UNSET else wanted_of(body.fixed_ips),
+        security_groups=groups,
+        port_security_enabled=secure,
+        extra_dhcp_opts=options_of(body.extra_dhcp_opts),
+        host=body.host_id or "",
+        vnic_type=body.vnic_type,
+        profile=body.profile or {},
+        dns_name=dns_name_of(body.dns_name),
+        tags=sorted(set(body.tags)),
+    )
+    port = new_port(ctx, network, wish)
+    if pairs := pairs_of(body.allowed_address_pairs, port.mac_address):
+        port.allowed_address_pairs = pairs
+    return port
+
+
+@ports.update
+def update(ctx: Ctx, port: Port, body: Update) -> None:
+    ports.guard(ctx, "update", body, ports.target_of(ctx, port))
+    old_mac = port.mac_address
+    if body.mac_address is not UNSET and (mac := mac_of(body.mac_address)) != old_mac:
+        if port.host:
+            raise errors.PortBound(
+                f"Unable to complete operation on port {port.id}, port is already bound, port type: ovs, "
+                f"old_mac {old_mac}, new_mac {mac}."
+            )
+        check_mac(ctx.db, port.network_id, mac)
+        port.mac_address = mac
+    for name in ("name", "description", "admin_state_up", "device_id", "device_owner", "vnic_type"):
+        if (value := getattr(body, name)) is not UNSET:
+            setattr(port, name, value)
+    if body.host_id is not UNSET:
+        port.host = body.host_id or ""
+    if body.profile is not UNSET:
+        port.profile = body.profile or {}
+    if body.dns_name is not UNSET:
+        port.dns_name = dns_name_of(body.dns_name)
+    if body.extra_dhcp_opts is not UNSET:
+        port.extra_dhcp_opts = merged(port.extra_dhcp_opts, body.extra_dhcp_opts or ())
+    if body.fixed_ips is not UNSET or port.mac_address != old_mac:
+        wanted = addresses_wanted(ctx, port, body)
+        ctx.db.flush()
+        readdress(ctx.db, port, wanted, old_mac=old_mac)
+        touch(ctx, port)
+    protect(ctx, port, body)
+    tell(hooks.port_changed, ctx, [port.id])
+
+
+def addresses_wanted(ctx: Ctx, port: Port, body: Update) -> list[Wanted]:
+    if body.fixed_ips is not UNSET:
+        return wanted_of(body.fixed_ips)
+    rows_of_port = select(FixedIp.subnet_id, FixedIp.ip_address).where(FixedIp.port_id == port.id)
+    return [Wanted(subnet_id, ip) for subnet_id, ip in ctx.db.execute(rows_of_port.order_by(FixedIp.position))]
+
+
+def merged(have: Sequence[dict[str, Any]], asked: Sequence[DhcpOption]) -> list[dict[str, Any]]:
+    """The options after an update: those that are named are replaced, or taken away by a null value."""
+    named = {(option.opt_name, option.ip_version) for option in asked}
+    kept = [option for option in have if (option["opt_name"], option["ip_version"]) not in named]
+    return [*kept, *options_of(asked)]
+
+
+def protect(ctx: Ctx, port: Port, body: Update) -> None:
+    """Port security, allowed pairs and security groups after an update: what does not go together is refused."""
+    if body.port_security_enabled is not UNSET:
+        port.port_security_enabled = body.port_security_enabled
+    if body.allowed_address_pairs is not UNSET:
+        port.allowed_address_pairs = pairs_of(body.allowed_address_pairs, port.mac_address)
+    if port.allowed_address_pairs and not port.port_security_enabled:
+        raise errors.AddressPairAndPortSecurityRequired(
+            "Port Security must be enabled in order to have allowed address pairs on a port."
+        )
+    mine = PortSecurityGroup.port_id == port.id
+    if body.security_groups is not UNSET:
+        groups = list(dict.fromkeys(body.security_groups or ()))
+        if groups and not port.port_security_enabled:
+            raise errors.PortSecurityAndIPRequiredForSecurityGroups(
+                "Port security must be enabled and port must have an IP address in order to use security groups."
+            )
+        usable = security_groups.usable(ctx, port.project_id, groups)
+        ctx.db.execute(delete(PortSecurityGroup).where(mine))
+        ctx.db.add_all(PortSecurityGroup(port_id=port.id, group_id=group) for group in usable)
+        touch(ctx, port)
+    elif not port.port_security_enabled and ctx.db.execute(select(PortSecurityGroup.group_id).where(mine)).first():
+        raise errors.PortSecurityPortHasSecurityGroup(
+            "Port has security group associated. Cannot disable port security or IP address until security group is"
+            " removed."
+        )
+
+
+def touch(ctx: Ctx, port: Port) -> None:
+    """Addresses and groups stand in tables of their own; their change is a change of the port."""
+    if not ctx.db.is_modified(port):
+        port.revision += 1
+        port.updated_at = ctx.now
+
+
+def tell(listeners: Sequence[hooks.Hook], ctx: Ctx, ids: Sequence[str]) -> None:
+    for listener in listeners:
+        listener(ctx, ids)
+
+
+@ports.delete
+def remove(ctx: Ctx, port: Port) -> None:
+    if port.device_owner in SERVICE_OWNERS:
+        raise errors.ServicePortInUse(
+            f"Port {port.id} cannot be deleted directly via the port API: has device owner {port.device_owner}."
+        )
+    tell(hooks.port_goes, ctx, [port.id])
