@@ -121,6 +121,14 @@ class Collection(Generic[T]):
                 return str(named)
         return ctx.caller.project_id
 
+    def target(self, ctx: Ctx, body: Any) -> policy.Target:
+        """What the rules of a create look at."""
+        return policy.Target(self.project_of(ctx, body))
+
+    def target_of(self, ctx: Ctx, thing: T) -> Any:
+        """What the rules of a change look at: the thing, unless they need to know what it belongs to."""
+        return thing
+
     # Reading -------------------------------------------------------------------------------------------------------
     def views(self, ctx: Ctx, things: Sequence[Any]) -> list[Json]:
         if self._views:
@@ -221,7 +229,7 @@ class Collection(Generic[T]):
         thing = ctx.db.get(self.table, id, with_for_update=True)
         if thing is None:
             raise self.missing(id)
-        ctx.require(rule, thing)
+        ctx.require(rule, self.target_of(ctx, thing))
         return thing
 
     # Writing: decorators for plain functions -----------------------------------------------------------------------
@@ -254,8 +262,9 @@ class Collection(Generic[T]):
 
     def make(self, ctx: Ctx, make: Callable[..., T], body: Any, rule: str) -> T:
         """One new thing: rule, quota, the domain's function, the row."""
-        owner = self.project_of(ctx, body)
-        ctx.require(rule, policy.Target(owner))
+        target = self.target(ctx, body)
+        owner = str(target.project_id)
+        ctx.require(rule, target)
         if self.quota:
             ctx.claim(owner, **{self.quota: 1})
         thing = make(ctx, body)
