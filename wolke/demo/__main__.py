@@ -1,0 +1,99 @@
+"""``python -m wolke.demo``: starts the cloud, builds both projects, proves, prints one table."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from wolke.demo import story
+from wolke.demo.client import CommandError
+from wolke.demo.proofs import Proof, Prover
+from wolke.lab.lab import Lab
+from wolke.lab.node import LabError
+
+ROOT = Path(__file__).parents[2]
+
+
+class Progress:
+    """Lines with the seconds since the start on stderr, and how long each part took."""
+
+    def __init__(self) -> None:
+        self.begin, self.seconds = time.monotonic(), dict[str, float]()
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.begin:5.1f}] {text}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        begin = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - begin, 1)
+
+
+def table(proofs: list[Proof]) -> str:
+    width = max(len(proof.name) for proof in proofs)
+    lines = [f"{'proof':{width}}  held  seen", f"{'-' * width}  ----  {'-' * 40}"]
+    lines += [f"{proof.name:{width}}  {'yes ' if proof.held else 'NO  '}  {proof.seen}" for proof in proofs]
+    return "\n".join(lines)
+
+
+FAREWELL = """
+Try next (the cloud keeps running):
+  eval "$(sudo ./run cloud env)"              the openstack command, as the operator
+  openstack --os-cloud red server list        ... as the user of project red
+  openstack --os-cloud red console log show web1
+  openstack --os-cloud red console url show web1      a screen in the browser
+  sudo ./run cloud shell internet -- ssh -i {key} root@{address}
+  sudo ./run cloud status
+Stop and remove everything:
+  sudo ./run cloud down"""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="./run demo", description="Start a cloud and prove with packets what it promises."
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--hosts", type=int, default=1)
+    options = parser.parse_args(arguments)
+    progress = Progress()
+    try:
+        proofs, farewell = play(options.hosts, progress)
+    except (LabError, CommandError, subprocess.SubprocessError) as error:
+        progress.say(f"the demo ended early: {error}")
+        return 1
+    held = sum(proof.held for proof in proofs)
+    progress.seconds["total"] = round(time.monotonic() - progress.begin, 1)
+    if options.json:
+        shown = {"proofs": proofs, "held": held, "total": len(proofs), "seconds": progress.seconds}
+        print(msgspec.json.format(msgspec.json.encode(shown)).decode())
+    else:
+        print(f"\n{table(proofs)}\n\n{held} of {len(proofs)} proofs held, {progress.seconds['total']} s\n{farewell}")
+    return 0 if held == len(proofs) else 1
+
+
+def play(hosts: int, progress: Progress) -> tuple[list[Proof], str]:
+    with progress.part("image"):
+        progress.say("tiny guest image (built once, then kept)")
+        built = subprocess.run(
+            [sys.executable, str(ROOT / "images" / "build"), "tiny"], stdout=subprocess.PIPE, text=True, check=True
+        )
+    lab = Lab("demo", hosts=hosts, say=progress.say)
+    with progress.part("cloud"):
+        lab.up()
+    with progress.part("projects"):
+        projects, key = story.build(lab, Path(built.stdout.split()[-1]), progress.say)
+    with progress.part("proofs"):
+        proofs = Prover(lab, projects, key, progress.say).run()
+    return proofs, FAREWELL.format(key=key, address=projects[0].floating["web1"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,218 @@
+"""What is shown, with packets: each proof says what it saw. Whatever is to be absent has a control that shows it where it is not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from wolke.demo import story
+from wolke.demo.story import ADDRESSES, PROBE, Project
+from wolke.lab.guests import Guest
+from wolke.lab.lab import Lab
+from wolke.lab.waiting import wait_for
+
+BOOT_SECONDS = 150
+STRANGER = "198.51.100.254"  # an address of the internet that no ssh rule names
+
+
+@dataclass(frozen=True)
+class Proof:
+    name: str
+    held: bool
+    seen: str
+
+
+class Prover:
+    """Runs the proofs of both projects against a lab."""
+
+    def __init__(self, lab: Lab, projects: list[Project], key: Path, say: Callable[[str], None]) -> None:
+        self.lab, self.projects, self.key, self.say = lab, projects, key, say
+        self.proofs: list[Proof] = []
+
+    def prove(self, name: str, held: bool, seen: str) -> None:
+        self.proofs.append(Proof(name, held, seen))
+        self.say(f"{'holds ' if held else 'BROKEN'} {name}: {seen}")
+
+    # Tools ------------------------------------------------------------------------------------------------------------
+    def ssh(self, address: str, command: str, *, source: str = "198.51.100.1", seconds: int = 15) -> str | None:
+        """A command's output by ssh from the internet, by key alone; None when no session comes about."""
+        options = {
+            "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "BatchMode": "yes",
+            "PasswordAuthentication": "no", "ConnectTimeout": str(seconds), "BindAddress": source,
+        }  # fmt: skip
+        words = [
+            "ssh",
+            "-i",
+            str(self.key),
+            *(f"-o{name}={value}" for name, value in options.items()),
+            f"root@{address}",
+            command,
+        ]
+        done = self.lab.internet.run(words, check=False, timeout=seconds + 20)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def opens(self, address: str, port: int, source: str = "198.51.100.1") -> bool:
+        words = ["nc", "-z", "-w", "3", "-s", source, address, str(port)]
+        return self.lab.internet.run(words, check=False).returncode == 0
+
+    def inner(self, project: Project, command: str) -> str:
+        """A command on the project's first server; "" when it fails."""
+        return self.ssh(project.floating["web1"], command) or ""
+
+    def fetch(self, project: Project, page: str, server: str = "web2") -> str:
+        """A page of one server, as another server of the same project sees it."""
+        return self.inner(project, f"timeout 8 wget -q -O - http://{ADDRESSES[server]}/{page}")
+
+    # Proofs -----------------------------------------------------------------------------------------------------------
+    def run(self) -> list[Proof]:
+        with internet_page(self.lab), ThreadPoolExecutor(len(self.projects)) as both:
+            list(both.map(self.of_project, self.projects))
+        for project in self.projects:
+            other = next(one for one in self.projects if one is not project)
+            self.apart(project, other)
+        return sorted(self.proofs, key=lambda proof: proof.name)
+
+    def of_project(self, project: Project) -> None:
+        name, address = project.name, project.floating["web1"]
+        booted = wait_for(lambda: self.ssh(address, "true") is not None, BOOT_SECONDS, every=2)
+        self.prove(
+            f"{name}: ssh by key to web1",
+            booted,
+            f"{address} " + ("answers" if booted else f"silent for {BOOT_SECONDS} s"),
+        )
+        ready = wait_for(lambda: bool(self.fetch(project, "outside")), BOOT_SECONDS, every=2)
+        self.identity(project)
+        said = f"{self.fetch(project, 'host')} of {self.fetch(project, 'project')}"
+        self.prove(f"{name}: server to server inside", said == f"web2 of {name}", f"{ADDRESSES['web2']} says: {said}")
+        outside = self.fetch(project, "outside")
+        seen = f"the internet saw {outside or 'nothing'}, the router is {project.router_address}"
+        self.prove(f"{name}: internet through SNAT", ready and outside == project.router_address, seen)
+        self.ports(project)
+        self.quota(project)
+
+    def identity(self, project: Project) -> None:
+        """Host name and user data, and that the metadata service told this very server, not its twin."""
+        name = project.name
+        host = self.inner(project, "hostname")
+        self.prove(f"{name}: host name arrived", host == "web1", host or "none")
+        page = self.inner(project, "cat /www/project /var/lib/cloud-lite/user_data.rc 2>/dev/null; true").split()
+        self.prove(f"{name}: user data ran", page[:1] == [name], " ".join(page) or "nothing")
+        for server in ADDRESSES:
+            told = self.fetch(project, "metadata", server)
+            with contextlib.suppress(ValueError):
+                told = json.loads(told)["uuid"]
+            wanted = project.servers[server]["id"]
+            self.prove(f"{name}: metadata of {server} at {ADDRESSES[server]}", told == wanted, told[:60] or "none")
+
+    def ports(self, project: Project) -> None:
+        name, address = project.name, project.floating["web1"]
+        self.prove(f"{name}: port 80 open to all", self.opens(address, 80, STRANGER), f"from {STRANGER}")
+        listening = "8080" in self.inner(project, "netstat -ltn 2>/dev/null | grep 8080 || echo 8080 by httpd")
+        closed = not self.opens(address, 8080)
+        self.prove(
+            f"{name}: closed port closed",
+            listening and closed,
+            "8080 listens, no connection" if closed else "8080 connects",
+        )
+        inside, outside = self.opens(address, 22), self.opens(address, 22, STRANGER)
+        self.prove(
+            f"{name}: ssh from one prefix only",
+            inside and not outside,
+            f"from 198.51.100.1: {inside}, {STRANGER}: {outside}",
+        )
+
+    def quota(self, project: Project) -> None:
+        """The second floating IP takes effect on a running server; the next one is refused."""
+        address = project.floating["web2"] = story.lead(project, "web2")
+        reached = wait_for(lambda: self.ssh(address, "hostname") == "web2", 30, every=1)
+        self.prove(f"{project.name}: ssh by key to web2", reached, f"{address}, given while the server ran")
+        done = project.client.run("floating", "ip", "create", "public")
+        lines = done.stderr.strip().splitlines() or ["nothing"]
+        self.prove(
+            f"{project.name}: quota refuses the next floating IP",
+            done.returncode != 0 and "uota" in lines[-1],
+            lines[-1][:90],
+        )
+
+    def apart(self, mine: Project, other: Project) -> None:
+        """A listener that only ``mine`` has: its own servers reach it, the twin's servers at the same addresses do not."""
+        port = mine.probe
+        address = f"{PROBE}/24"
+        guest = self.lab.host(1).attach(port["id"], port["mac_address"], address, story.GATEWAY)
+        capture = self.lab.directory / "demo" / f"{mine.name}.pcap"
+        try:
+            with listening(guest, capture):
+                own = self.inner(mine, tries("own"))
+                foreign = self.inner(other, tries("foreign"))
+            heard = packets(capture)
+        finally:
+            guest.detach()
+        self.prove(
+            f"{mine.name}: control, its own server reaches {PROBE}",
+            "ping" in own and "tcp" in own,
+            own.replace("\n", " ") or "nothing",
+        )
+        for word, what in (("arp", "ARP"), ("ping", "ICMP"), ("tcp", "TCP")):
+            self.prove(
+                f"{other.name} to {mine.name}: no {what}",
+                word not in foreign,
+                f"answers to {other.name}: {foreign.replace(chr(10), ' ') or 'none'}",
+            )
+        strange = [line for line in heard if "foreign" in line]
+        self.prove(
+            f"{other.name} to {mine.name}: no UDP",
+            not strange and any("own" in line for line in heard),
+            f"{len(strange)} of {len(heard)} marked packets",
+        )
+
+
+def tries(mark: str) -> str:
+    """Shell words that try to reach the probe in every way and print which answered; UDP bears the mark."""
+    return (
+        f"arping -c 2 -w 3 -I eth0 {PROBE} >/dev/null 2>&1 && echo arp; "
+        f"ping -c 2 -W 2 {PROBE} >/dev/null 2>&1 && echo ping; "
+        f"echo x | timeout 4 nc -w 3 {PROBE} 80 >/dev/null 2>&1 && echo tcp; "
+        f"for n in 1 2 3; do echo {mark} | timeout 2 nc -u -w 1 {PROBE} 80; done >/dev/null 2>&1; true"
+    )
+
+
+def packets(capture: Path) -> list[str]:
+    """The marks of all UDP packets in a capture."""
+    done = subprocess.run(
+        ["tcpdump", "-nn", "-A", "-r", str(capture), "udp"], text=True, capture_output=True, check=False
+    )
+    return [line for line in done.stdout.splitlines() if "own" in line or "foreign" in line]
+
+
+@contextlib.contextmanager
+def listening(guest: Guest, capture: Path) -> Iterator[None]:
+    """A TCP listener on port 80 of a namespace guest, and a capture of all it hears."""
+    server = guest.popen(["socat", "TCP-LISTEN:80,fork,reuseaddr", "EXEC:cat"])
+    heard = guest.popen(["tcpdump", "-i", "eth0", "-U", "-w", str(capture)], stderr=subprocess.PIPE, text=True)
+    try:
+        assert heard.stderr
+        heard.stderr.readline()  # "listening on ..."
+        yield
+    finally:
+        for process in (server, heard):
+            process.terminate()
+            process.wait()
+
+
+@contextlib.contextmanager
+def internet_page(lab: Lab) -> Iterator[None]:
+    """A page in the internet that tells each visitor by which address he came."""
+    answer = r'printf "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n$SOCAT_PEERADDR\n"'
+    server = lab.internet.popen(
+        ["socat", "TCP-LISTEN:8000,fork,reuseaddr", f"SYSTEM:{answer}"], stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        server.terminate()
+        server.wait()
