@@ -11,6 +11,7 @@ from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.server import asgi
 from wolke.core.work import Lane
+from wolke.identity.catalogue import Offer, Offers
 
 DOMAINS: tuple[ModuleType, ...] = (identity, image, network, compute)
 
@@ -20,6 +21,7 @@ def services() -> list[Service]:
 
 
 def assemble(app: App) -> App:
+    app.add(Offers, Offers(Offer(one.type, one.name, one.prefix + one.endpoint) for one in services()))
     for domain in DOMAINS:
         domain.assemble(app)
     return app

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wolke.core.errors import BadRequest
 from wolke.core.versions import Since, Version
 
-__all__ = ["UNSET", "Body", "Text255", "UnsetType", "envelope", "given", "parse"]
+__all__ = ["UNSET", "Body", "OpenBody", "Text255", "UnsetType", "envelope", "given", "parse"]
 
 Text255 = Annotated[str, Meta(max_length=255)]
 
@@ -21,15 +21,21 @@ class Body(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True)
     """What one call takes. ``UNSET`` as a default means "not given"; a field's microversions stand in ``Since``."""
 
 
+class OpenBody(Struct, kw_only=True, omit_defaults=True):
+    """A body that keeps what it does not know in ``extra``, for APIs that store any attribute (identity)."""
+
+    extra: dict[str, Any] = msgspec.field(name="*", default_factory=dict)
+
+
+@cache
 def envelope(singular: str, inner: Any, plural: str = "") -> type[Struct]:
     """The object around a body: ``{"port": {...}}``, or ``{"ports": [{...}]}`` where a plural may come instead."""
-    fields: list[Any] = [(singular, inner)] if not plural else [
-        (singular, inner | UnsetType, UNSET),
-        (plural, list[inner] | UnsetType, UNSET),
-    ]  # fmt: skip
-    return msgspec.defstruct(
-        f"{getattr(inner, '__name__', singular)}Envelope", fields, forbid_unknown_fields=True, kw_only=True
-    )
+    fields: list[Any] = [(singular, inner)]
+    if plural:
+        fields = [(singular, inner | UnsetType, UNSET), (plural, list[inner] | UnsetType, UNSET)]
+    words = [*singular.split("_"), *getattr(inner, "__name__", "Any").split("_"), "One" if not plural else "OneOrMany"]
+    name, module = "".join(word[:1].upper() + word[1:] for word in words), getattr(inner, "__module__", None)
+    return msgspec.defstruct(name, fields, forbid_unknown_fields=True, kw_only=True, module=module)
 
 
 def given(body: Struct) -> dict[str, Any]:
@@ -54,9 +60,18 @@ def parse(type: Any, raw: bytes, version: Version | None = None) -> Any:
         raise BadRequest(explain(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"Malformed request body: {error}" if raw else "A JSON body is required.") from error
-    if version is not None and isinstance(body, Struct):
-        _check_versions(body, msgspec.json.decode(raw), version)
+    if isinstance(body, Struct):
+        _keep_extra(body, raw)
+        if version is not None:
+            _check_versions(body, msgspec.json.decode(raw), version)
     return body
+
+
+def _keep_extra(body: Struct, raw: bytes) -> None:
+    for name, encoded in zip(body.__struct_fields__, body.__struct_encode_fields__, strict=True):
+        if isinstance(inner := getattr(body, name), OpenBody):
+            sent, known = msgspec.json.decode(raw)[encoded], {*inner.__struct_encode_fields__}
+            inner.extra = {key: value for key, value in sent.items() if key not in known}
 
 
 def explain(error: str) -> str:

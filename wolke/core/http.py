@@ -135,7 +135,8 @@ class Call:
     since: Version = (0, 0)  # microversions that know this call
     until: Version = (99, 999)
     summary: str = ""
-    prepare: Callable[[App, Caller, Any], Any] | None = None  # slow work on the body before a transaction is open
+    prepare: Callable[[App, Caller, Mapping[str, str], Any], Any] | None = None  # slow work on the body, before a transaction
+    # is open: (app, caller, parts of the path, body) -> what the handler gets as its body
     reads: bool = False  # a write method that changes nothing of ours (a token, a dry run)
 
 
@@ -296,7 +297,7 @@ class Endpoint:
             if call.body is not None:
                 body = (call.decode(told.raw, version) if call.decode else parse(call.body, told.raw, version),)
             if call.prepare:
-                body = (call.prepare(self.app, caller, *body),)
+                body = (call.prepare(self.app, caller, told.params, *body),)
             writing = told.method in WRITES and not call.reads
             for attempt in (1, 2, 3):
                 try:

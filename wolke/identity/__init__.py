@@ -7,18 +7,41 @@ from sqlalchemy.orm import Session
 from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane
+from wolke.identity import (
+    applications,
+    assignments,
+    auth,
+    credentials,
+    domains,
+    endpoints,
+    grants,
+    groups,
+    limits,
+    projects,
+    roles,
+    setup,
+    users,
+    versions,
+)
+from wolke.identity.keys import tend
+from wolke.identity.service import identity
+from wolke.identity.tokens import Tokens
 
-SERVICES: list[Service] = []
+RESOURCES = (
+    applications, assignments, auth, credentials, domains, endpoints, grants, groups, limits, projects, roles, users, versions,
+)  # fmt: skip
+SERVICES: list[Service] = [identity]
 
 
 def assemble(app: App) -> None:
-    """Add what this domain brings to the app: parts that handlers find by their face."""
+    """Tokens are checked by this domain from now on."""
+    app.authenticate = app.add(Tokens, Tokens(app)).authenticate
 
 
 def lanes(app: App) -> list[Lane]:
-    """The work that ``wolke loops`` does for this domain."""
-    return []
+    """Key rotation and the sweeping of old revocations."""
+    return [Lane("identity", [setup.WORK], lambda items: tend(app, items))]
 
 
 def bootstrap(app: App, db: Session) -> None:
-    """The rows that a new cloud starts with; run again, it changes nothing that is there."""
+    setup.bootstrap(app, db)
