@@ -76,6 +76,7 @@ def test_a_daemon_that_ends_at_once_shows_its_last_words(lab, tmp_path):
     (tmp_path / "pids").mkdir()
     (tmp_path / "log").mkdir()
     daemons = Daemons(tmp_path)
-    brief = Daemon(name="brief", node=lab.internet, words=lambda: ["sh", "-c", "echo my last words; exit 1"])
+    words = ["sh", "-c", "echo my last words; exit 1"]
+    brief = Daemon(name="brief", node=lab.internet, words=lambda: words, ready=lambda: False, patience=1000)
     with pytest.raises(LabError, match="my last words"):
         daemons.start(brief)

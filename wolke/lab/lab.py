@@ -15,7 +15,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -24,9 +24,8 @@ from typing import Any
 
 from wolke.lab import cloud, engines, furnish, wires
 from wolke.lab.daemons import Daemon, Daemons, pss_kib, tail
-from wolke.lab.guests import Guest
+from wolke.lab.host import Host
 from wolke.lab.node import NETNS, LabError, Node, check_root, listening, netns_mounted, processes, run
-from wolke.lab.waiting import wait_for
 
 FIRST_PORT = 7770  # of the API on 127.0.0.1; the next free one is taken
 NODES = r"(control|internet|wires|h\d+)"
@@ -90,7 +89,7 @@ class Lab:
         return known[name]
 
     def host(self, number: int) -> Host:
-        return Host(self, self._node(f"h{number}"), number)
+        return Host(self._node(f"h{number}"), number)
 
     @property
     def hosts(self) -> list[Host]:
@@ -113,33 +112,29 @@ class Lab:
             self._write()
             with self._step("nodes and cables"):
                 self._nodes()
-            with (
-                ThreadPoolExecutor() as pool,
-                self._step(
-                    f"engines of the control node and {self.facts.hosts} host(s), {engines.datapath()} datapath"
-                ),
-            ):
-                for done in [
-                    pool.submit(self._engines, part) for part in ("control", *(host.name for host in self.hosts))
-                ]:
-                    done.result()
+            parts = ["control", *(host.name for host in self.hosts)]
+            title = f"engines of {len(self.hosts)} host(s), {engines.datapath()} datapath"
+            with self._step(title + (", Wolke's database" if self.facts.control_plane else "")):
+                together(partial(self._engines, part) for part in parts)
             if self.facts.control_plane:
-                with self._step("Wolke: database, api, loops"):
-                    cloud.prepare(self)
-                    for name in ("api", "loops"):
-                        self.start(name)
-                with self._step("Wolke: agents"):
-                    for host in self.hosts:
-                        if not self.daemons.pid(f"{host.name}/agent"):
-                            cloud.prepare_host(self, host.number)
-                            self.start(f"{host.name}/agent")
-                    furnish.wait_for_hosts(self)
-                with self._step("projects, users, public network, flavors, clouds.yaml"):
-                    furnish.furnish(self)
-
+                self._wolke()
             for name, process in self.status().items():  # one that dies of what it finds only later
                 if not process["running"]:
                     raise LabError(f"{name} ended; the end of its log:\n{tail(self.daemons.log(name))}")
+
+    def _wolke(self) -> None:
+        with self._step("api, loops"):
+            together(partial(self.start, name) for name in ("api", "loops"))
+        with self._step("agents"):
+            together(partial(self._agent, host) for host in self.hosts)
+            furnish.wait_for_hosts(self)
+        with self._step("demo project, public network, clouds.yaml"):
+            furnish.furnish(self)
+
+    def _agent(self, host: Host) -> None:
+        if not self.daemons.pid(f"{host.name}/agent"):
+            cloud.prepare_host(self, host.number)
+            self.start(f"{host.name}/agent")
 
     def _nodes(self) -> None:
         nodes = [self.wires, self.control, self.internet, *(host.node for host in self.hosts)]
@@ -164,13 +159,18 @@ class Lab:
             wires.cable(self.wires, "provider", host.node, "provider", bare=True)
 
     def _engines(self, part: str) -> None:
+        """Start the engines of one node; Wolke's database is made beside them."""
+        if (
+            part == "control"
+            and self.facts.control_plane
+            and not (self.daemons.pid("api") and self.daemons.pid("loops"))
+        ):
+            cloud.prepare(self)
         for daemon in self._daemons().values():
-            if daemon.name in ("api", "loops") or daemon.name.endswith("/agent"):
-                continue
-            if daemon.node.name == part:
+            if daemon.node.name == part and daemon.name not in ("api", "loops", f"{part}/agent"):
                 self.daemons.start(daemon)
         if part != "control" and not self.facts.control_plane:
-            engines.join_southbound(self.host(int(part[1:])).node, int(part[1:]))
+            engines.join_southbound(self.node(part), int(part[1:]))
 
     def down(self, *, keep: bool = False) -> None:
         """End everything of this lab, also what is left of a broken one; the directory goes too unless ``keep``."""
@@ -188,8 +188,8 @@ class Lab:
                 for name in sorted(names)
                 if re.fullmatch(f"wolke-{self.name}-{NODES}", name)
             ]
-            with self._step("ending the lab's nodes"), ThreadPoolExecutor() as pool:
-                list(pool.map(Node.destroy, nodes))
+            with self._step("ending the lab's nodes"):
+                together(node.destroy for node in nodes)
             if self.facts.made_netns and netns_mounted() and not any(NETNS.iterdir()):
                 run("umount", str(NETNS))
             if keep:
@@ -310,64 +310,12 @@ class Lab:
         self.say(f"{title}: {time.monotonic() - begin:.1f} s")
 
 
-@dataclass(frozen=True)
-class Host:
-    """A host of the lab."""
-
-    lab: Lab
-    node: Node
-    number: int
-
-    @property
-    def name(self) -> str:
-        return self.node.name
-
-    @property
-    def address(self) -> str:
-        """On the underlay."""
-        return wires.host_address(self.number)
-
-    def run(self, words: Sequence[str], **more: Any) -> Any:
-        return self.node.run(words, **more)
-
-    def popen(self, words: Sequence[str], **more: Any) -> Any:
-        return self.node.popen(words, **more)
-
-    def attach(
-        self,
-        port_id: str,
-        mac: str,
-        addresses: str | Sequence[str],
-        gateway: str | Sequence[str] = (),
-        *,
-        mtu: int = 1442,
-        seconds: float = 30,
-    ) -> Guest:
-        """A namespace guest behind a logical port; returns when ovn-controller has installed the port's flows.
-
-        ``addresses`` with prefix length; ``seconds=0`` does not wait.
-        """
-        guest = Guest(self.node, port_id)
-        guest.attach(mac, as_list(addresses), as_list(gateway), mtu)
-        if seconds and not wait_for(lambda: self.installed(guest), seconds, every=0.1):
-            raise LabError(f"{self.name}: ovn-controller did not install logical port {port_id} within {seconds} s")
-        return guest
-
-    def installed(self, guest: Guest) -> bool:
-        words = [
-            "ovs-vsctl",
-            "--timeout=5",
-            "--if-exists",
-            "get",
-            "interface",
-            f"o{guest.tag}",
-            "external_ids:ovn-installed",
-        ]
-        return "true" in self.node.run(words, check=False).stdout
-
-
-def as_list(given: str | Sequence[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
+def together(calls: Iterable[Callable[[], None]]) -> None:
+    """Make the calls at the same time; the first error is raised when all have ended."""
+    with ThreadPoolExecutor() as pool:
+        pending = [pool.submit(call) for call in calls]
+    for call in pending:
+        call.result()
 
 
 def node_name(given: int | str) -> str:
