@@ -15,12 +15,17 @@ from tests import postgres
 from wolke import cloud as control
 from wolke.core.app import App, quiet_app
 from wolke.core.auth import Caller
-from wolke.core.config import Config
+from wolke.core.config import Config, PhysicalNetwork
 from wolke.core.db import Database
 from wolke.core.errors import Unauthorized
+from wolke.dev.hosts import FakeHost
 from wolke.drivers import rows
 from wolke.drivers.fake.northbound import Northbound
+from wolke.drivers.ovn.southbound import Chassis
+from wolke.network.chassis import Hosts
+from wolke.wire.seen import Capacity
 
+MAPPINGS = {"ovn-bridge-mappings": "public:br-ex"}
 RED, BLUE, DOMAIN = "11111111111111111111111111111111", "22222222222222222222222222222222", "default"
 
 
@@ -39,15 +44,33 @@ PERSONAS = {
 }
 
 
+class FakeHosts:
+    """Hosts in OVN that reach the physical network ``public``."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    def chassis(self) -> list[Any]:
+        return [
+            Chassis(name=name, hostname=name, encap_ip="", other_config=MAPPINGS, nb_cfg=0, nb_cfg_at=0.0)
+            for name in self.names
+        ]
+
+
 class Cloud:
     """The control plane and a client for each persona: ``cloud.member.get("/network/v2.0/ports")``."""
 
     def __init__(self, directory: Path, url: str = "") -> None:
         self.now = 1_800_000_000.0
-        self.app: App = quiet_app(Config(state=str(directory), database=url, threads=4), clock=lambda: self.now)
+        self.app: App = quiet_app(
+            Config(state=str(directory), database=url, threads=4, physical_networks={"public": PhysicalNetwork()}),
+            clock=lambda: self.now,
+        )
         if not url:
             self.app.database.create_tables()
         self.north = self.app.add(rows.Northbound, Northbound())
+        self.chassis = self.app.add(Hosts, FakeHosts("h1"))
+        self.hosts: dict[str, FakeHost] = {}
         control.assemble(self.app)
         self.app.authenticate = self.authenticate
         control.bootstrap(self.app)
@@ -67,10 +90,20 @@ class Cloud:
     def client(self, name: str, **headers: str) -> TestClient:
         return TestClient(self.web, headers={"X-Auth-Token": name, **headers}, raise_server_exceptions=False)
 
+    def add_host(self, name: str, **capacity: int) -> FakeHost:
+        """A host in memory that has joined and told what it has: ``vcpus=16, ram_mib=65536, disk_gib=1000``."""
+        has = Capacity(**{"vcpus": 16, "ram_mib": 65536, "disk_gib": 1000} | capacity)
+        place = self.app.config.state_path / "hosts" / name
+        host = FakeHost(self.app, name, place, north=self.north, capacity=has, clock=lambda: self.now)
+        self.hosts[name] = host
+        host.step()
+        return host
+
     def settle(self, rounds: int = 50) -> None:
-        """Run the loops until nothing is due."""
+        """Run the loops and the hosts until nothing is due."""
         for _ in range(rounds):
-            if not sum(lane.run_once(self.app.database) for lane in self.lanes):
+            busy = sum(lane.run_once(self.app.database) for lane in self.lanes)
+            if not busy + sum(host.step() for host in self.hosts.values()):
                 return
         raise AssertionError("the loops do not come to rest")
 

@@ -13,6 +13,7 @@ from wolke.core import log as logs
 from wolke.core.app import App
 from wolke.core.config import Config
 from wolke.drivers import ovn, rows
+from wolke.network.chassis import Hosts
 
 log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 10.0  # with a lane that is in the middle of something when we are told to stop
@@ -34,11 +35,15 @@ def run(config: Config) -> None:
     app = App(config)
     north = ovn.Northbound(config.northbound)
     app.add(rows.Northbound, north)  # type: ignore[type-abstract]
+    south = ovn.Southbound(config.southbound)
+    app.add(Hosts, south)  # type: ignore[type-abstract]
     cloud.assemble(app)
     north.start()
+    south.start()
     try:
         work(app, stop)
     finally:
+        south.close()
         north.close()
         app.close()
 

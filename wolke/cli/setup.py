@@ -7,6 +7,7 @@ from wolke.compute.hosts import joining
 from wolke.core.app import quiet_app
 from wolke.core.config import Config
 from wolke.core.pki import authority
+from wolke.identity import keys
 
 
 def prepare(config: Config) -> str:
@@ -35,3 +36,14 @@ def token_for(config: Config, host: str) -> str:
         return joining.new_token(app, host)
     finally:
         app.close()
+
+
+def rotate(config: Config) -> str:
+    """New tokens are signed with the next key at once; those that were given out stay valid until they end."""
+    app = quiet_app(config)
+    try:
+        with app.database.transaction() as db:
+            keys.rotate(db, app.vault, app.clock(), config.token_seconds)
+    finally:
+        app.close()
+    return "The keys that tokens are signed with have been rotated."

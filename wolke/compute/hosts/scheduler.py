@@ -16,11 +16,13 @@ from sqlalchemy.orm import Session
 
 from wolke.compute.hosts.seen import end, forget
 from wolke.compute.hosts_table import Host, bump
+from wolke.compute.server_groups import ServerGroup
 from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.app import App
 from wolke.core.config import Config
 from wolke.core.db import lock
 from wolke.core.work import Done, Item, Lane, Next
+from wolke.network import facts
 
 log = logging.getLogger(__name__)
 NO_VALID_HOST = "No valid host was found. There are not enough hosts available."
@@ -43,7 +45,6 @@ class Room:
     vcpus_used: int = 0
     ram_used: int = 0
     disk_used: int = 0
-    groups: Mapping[str, int] = field(default_factory=dict)  # group id -> its members here
 
     @property
     def ram_free(self) -> float:
@@ -59,12 +60,11 @@ class Ask:
     disk_gib: int
     zone: str = ""
     host: str = ""
-    group: str = ""
-    policy: str = ""  # affinity anti-affinity soft-affinity soft-anti-affinity
+    policy: str = ""  # of its group: affinity anti-affinity soft-affinity soft-anti-affinity
     max_per_host: int = 1  # of an anti-affinity group
-    group_hosts: frozenset[str] = frozenset()  # where the group's members are
-    same: frozenset[str] = frozenset()  # hosts of the servers that it is to be beside, if any are named
-    different: frozenset[str] = frozenset()  # hosts of those that it is not to be beside
+    members: Mapping[str, int] = field(default_factory=dict)  # host -> members of the group there
+    same: frozenset[str] | None = None  # hosts of the servers that it is to be beside, if any are named
+    different: frozenset[str] | None = None  # hosts of those that it is not to be beside
 
 
 def fits(room: Room, ask: Ask) -> bool:
@@ -79,12 +79,12 @@ def fits(room: Room, ask: Ask) -> bool:
         return False
     if room.ram_used + ask.ram_mib > room.ram_allowed:
         return False
-    if room.name in ask.different or (ask.same and room.name not in ask.same):
+    if room.name in (ask.different or ()) or (ask.same is not None and room.name not in ask.same):
         return False
-    if ask.policy == "affinity" and ask.group_hosts:
-        return room.name in ask.group_hosts
+    if ask.policy == "affinity" and ask.members:
+        return room.name in ask.members
     if ask.policy == "anti-affinity":
-        return room.groups.get(ask.group, 0) < ask.max_per_host
+        return ask.members.get(room.name, 0) < ask.max_per_host
     return True
 
 
@@ -92,7 +92,7 @@ def choose(rooms: Iterable[Room], ask: Ask) -> Room | None:
     """The best host, or None: soft group wishes first, then free memory, then the name so that equals are no lottery."""
 
     def weight(room: Room) -> tuple[float, float, str]:
-        members = room.groups.get(ask.group, 0)
+        members = ask.members.get(room.name, 0)
         wish = {"soft-affinity": -members, "soft-anti-affinity": members}.get(ask.policy, 0)
         return (wish, -room.ram_free, room.name)
 
@@ -156,17 +156,31 @@ def schedule(app: App, id: str) -> None:
             end(db, [id], NO_VALID_HOST)
             return
         db.execute(update(Server).where(Server.id == id).values(host=chosen.name))
-        from wolke.network import facts
-
         facts.bind(db, list(db.scalars(select(ServerPort.port_id).where(ServerPort.server_id == id))), chosen.name)
         bump(db, chosen.name)
 
 
 def asked(db: Session, server: Server) -> Ask:
+    group = db.get(ServerGroup, server.group_id) if server.group_id else None
+    beside = {name: server.hints.get(name) for name in ("same_host", "different_host")}
+    hosts = {name: hosts_of(db, ids) for name, ids in beside.items() if ids}
     return Ask(
         vcpus=server.vcpus, ram_mib=server.ram_mib, disk_gib=server.disk_gib, zone=server.availability_zone or "",
-        host=server.host_wanted,
+        host=server.host_wanted, policy=group.policy if group else "", max_per_host=(group.max_server_per_host or 1) if group else 1,
+        members=members_of(db, group.id) if group else {}, same=hosts.get("same_host"), different=hosts.get("different_host"),
     )  # fmt: skip
+
+
+def members_of(db: Session, group_id: str) -> dict[str, int]:
+    """How many servers of a group are on each host."""
+    placed = (Server.group_id == group_id) & (Server.host != "") & Server.deleting.is_(False)
+    rows = db.execute(select(Server.host, func.count().label("members")).where(placed).group_by(Server.host))
+    return {row.host: row.members for row in rows}
+
+
+def hosts_of(db: Session, ids: str | list[str]) -> frozenset[str]:
+    named = [ids] if isinstance(ids, str) else ids
+    return frozenset(db.scalars(select(Server.host).where(Server.id.in_(named), Server.host != "")))
 
 
 def lane(app: App) -> Lane:

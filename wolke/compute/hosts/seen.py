@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from wolke.compute.hosts_table import Host, bump
 from wolke.compute.servers.table import Server, ServerAction, ServerPort
+from wolke.network import facts
 from wolke.wire import seen
 from wolke.wire.seen import Seen, State
 
@@ -111,8 +112,6 @@ def end_actions(db: Session, picture: Seen, revisions: Mapping[str, int], now: f
 
 def forget(db: Session, ids: Sequence[str]) -> None:
     """Servers that are nowhere any more: their ports are released; the rows stay for those who ask what was."""
-    from wolke.network import facts
-
     now = db.info["clock"]()
     mine = ServerPort.server_id.in_(ids)
     owned = {row.port_id: row.owned for row in db.execute(select(ServerPort.port_id, ServerPort.owned).where(mine))}

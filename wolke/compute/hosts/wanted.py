@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from ipaddress import IPv6Address
+from typing import Any, cast
 
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
@@ -14,11 +15,10 @@ from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.app import App
 from wolke.core.db import iso
 from wolke.image.table import Image
+from wolke.network import facts
+from wolke.network.facts import PortFacts
 from wolke.wire import wanted
 from wolke.wire.wanted import Power, Wanted
-
-if TYPE_CHECKING:
-    from wolke.network.facts import PortFacts
 
 SERVER = cast(Table, Server.__table__)
 HINTS = ("hw_", "os_")  # image properties that say how the guest's machine is to be
@@ -35,7 +35,7 @@ def slice_of(db: Session, app: App, host: str) -> Wanted:
         image.id: image
         for image in db.execute(select(Image.__table__).where(Image.id.in_({row.image_id for row in rows})))
     }
-    servers = tuple(server(app, row, images[row.image_id], cards.get(row.id, []), here.zone) for row in rows)
+    servers = tuple(server(app, row, images.get(row.image_id), cards.get(row.id, []), here.zone) for row in rows)
     living = {row.id: cards.get(row.id, []) for row in rows if not row.deleting}
     return Wanted(
         revision=here.wanted_revision,
@@ -50,8 +50,6 @@ def cards_of(db: Session, server_ids: Sequence[str]) -> dict[str, list[PortFacts
     """The ports of each server, in the order of its NICs."""
     if not server_ids:
         return {}
-    from wolke.network import facts
-
     listed = select(ServerPort.server_id, ServerPort.port_id).where(ServerPort.server_id.in_(server_ids))
     ports = {port.id: port for cards in facts.ports_of(db, server_ids).values() for port in cards}
     found: dict[str, list[PortFacts]] = {}
@@ -69,18 +67,21 @@ def server(app: App, row: Any, image: Any, cards: Sequence[PortFacts], zone: str
         power=Power.GONE if row.deleting else Power(row.power),
         vcpus=row.vcpus,
         ram_mib=row.ram_mib,
-        disk=wanted.Disk(image=source(image), size_gib=row.disk_gib),
+        disk=wanted.Disk(image=source(row.image_id, image), size_gib=row.disk_gib),
         nics=tuple(wanted.Nic(port_id=card.id, mac=card.mac_address, mtu=card.mtu) for card in cards),
         metadata=metadata(app, row, cards, zone),
         config_drive=row.config_drive,
         boot=row.boot,
         hard=row.hard,
         machine=row.seen_machine,
-        hints=hints(image.properties, row.flavor.get("extra_specs", {})),
+        hints=hints(image.properties if image else {}, row.flavor.get("extra_specs", {})),
     )
 
 
-def source(image: Any) -> wanted.Image:
+def source(id: str, image: Any) -> wanted.Image:
+    """``image`` : None where its row is gone; a guest that has its disk needs it no more."""
+    if image is None:
+        return wanted.Image(id=id, disk_format="qcow2", size=0, checksum="")
     return wanted.Image(id=image.id, disk_format=image.disk_format, size=image.size, checksum=image.os_hash_value)
 
 
@@ -97,8 +98,6 @@ def hints(properties: Mapping[str, str], specs: Mapping[str, str]) -> dict[str, 
 
 
 def metadata(app: App, row: Any, cards: Sequence[PortFacts], zone: str) -> wanted.Metadata:
-    from wolke.network import facts
-
     user_data = base64.b64decode(app.vault.open(row.user_data)) if row.user_data else None
     return wanted.Metadata(
         hostname=hostname(row.hostname or row.name, app.config.dns_domain),
@@ -131,12 +130,21 @@ def hostname(name: str, domain: str) -> str:
     return f"{name}.{domain}" if domain and "." not in name else name
 
 
+def link_local(mac: str) -> str:
+    """The IPv6 address that a guest gives itself from its MAC (RFC 4291, appendix A).
+
+    >>> link_local("fa:16:3e:00:00:01")
+    'fe80::f816:3eff:fe00:1'
+    """
+    octets = bytes.fromhex(mac.replace(":", ""))
+    middle = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return str(IPv6Address(b"\xfe\x80" + bytes(6) + middle))
+
+
 def metadata_ports(db: Session, cards: Mapping[str, Sequence[PortFacts]]) -> tuple[wanted.MetadataPort, ...]:
     """Where the metadata service listens for these servers; who asks is told by the address a request comes from."""
     if not cards:
         return ()
-    from wolke.network import facts
-
     askers: dict[str, dict[str, str]] = {}
     for server_id, ports in cards.items():
         for card in ports:
