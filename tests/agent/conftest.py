@@ -13,7 +13,7 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.state = directory / "state"
-        self.host, self.control = Host(directory), Control()
+        self.host, self.control = Host(), Control()
         self.agent = self.start()
 
     def start(self) -> Agent:
@@ -26,9 +26,9 @@ class World:
         self.agent.settle()
 
     def log(self) -> list[str]:
-        """What the drivers were asked since the last call, without the ids."""
-        log, self.host.log = self.host.log, []
-        return [line.split()[0] for line in log if line != "configure"]
+        """What the hypervisor was asked to change since the last call."""
+        calls, self.host.hypervisor.calls = self.host.hypervisor.calls, []
+        return [name for name, _ in calls]
 
 
 @pytest.fixture

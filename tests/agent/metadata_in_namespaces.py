@@ -54,6 +54,9 @@ class Bridges:
             links.link("set", index=links.link_lookup(ifname=interface)[0], master=master)
         self.attached[interface] = port_id
 
+    def ports(self) -> dict[str, str]:
+        return dict(self.attached)
+
     def remove_port(self, interface: str) -> None:
         self.attached.pop(interface, None)
 
@@ -240,6 +243,16 @@ def test_half_made_namespaces_are_finished(service):
     netns.create("wolke-meta-left-over-0")
     service.start()
     service.apply(SLICE)
+    assert (hostname("red"), hostname("blue")) == ("red", "blue")
+
+
+def test_what_somebody_takes_away_is_made_again(service, monkeypatch):
+    monkeypatch.setattr("wolke.agent.metadata_server.LOOK_SECONDS", 0.1)
+    service.apply(SLICE)
+    netns.remove(namespaces.name_of(RED))
+    service.switch.remove_port(namespaces.outside_of(BLUE))
+    wait_for(lambda: len(namespaces.existing()) == 2 and len(service.switch.attached) == 2)
+    wait_for(lambda: len(service.server.listening) == 2 and len(service.server.plumbed) == 2)
     assert (hostname("red"), hostname("blue")) == ("red", "blue")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.agent.hosts import ID, nic, server
-from wolke.drivers.hypervisor import DriverError, Guest
 from wolke.wire.seen import State
 from wolke.wire.wanted import Power
 
@@ -13,30 +12,30 @@ OTHER = ID.replace("0001", "0002")
 
 
 def test_a_new_server_is_started_when_its_network_is_ready(world):
-    world.host.flows = False
+    world.host.switch.flows = False
     world.control.want(server(config_drive=True))
     world.settle()
-    assert world.log() == ["image", "root", "config_drive", "define", "start"]
+    assert world.log() == ["define", "start"]
     assert world.control.told().state is State.PAUSED and world.control.told().revision == 0
 
-    world.host.flows = True
+    world.host.switch.flows = True
     world.settle(0.1)
     assert world.log() == ["resume"]
     told = world.control.told()
     assert (told.state, told.boot, told.revision, told.nics) == (State.RUNNING, 1, 1, ("port-1",))
     assert world.control.picture.revision == 2 and not world.control.picture.errors
-    assert "openstack/latest/meta_data.json" in world.host.drives[ID]
+    assert "openstack/latest/meta_data.json" in world.host.disks.drives[ID]
 
 
 def test_a_network_that_is_never_ready_is_told_and_does_not_hold_the_guest_up(world):
-    world.host.flows = False
+    world.host.switch.flows = False
     world.control.want(server())
     world.settle()
     world.settle(21)
     assert world.control.told().state is State.RUNNING
     assert ID in world.control.picture.errors["network"]
 
-    world.host.flows = True
+    world.host.switch.flows = True
     world.settle(31)
     assert not world.control.picture.errors
 
@@ -44,7 +43,7 @@ def test_a_network_that_is_never_ready_is_told_and_does_not_hold_the_guest_up(wo
 def test_a_guest_that_shuts_itself_down_stays_down_until_it_is_started(world):
     world.control.want(server())
     world.settle()
-    world.host.ends(ID)
+    world.host.hypervisor.stop(ID)
     world.settle(100)
     told = world.control.told()
     assert (told.state, told.boot, told.revision) == (State.DEFINED, 1, 1)
@@ -57,7 +56,7 @@ def test_a_guest_that_shuts_itself_down_stays_down_until_it_is_started(world):
 def test_it_also_stays_down_over_a_restart_of_the_agent_but_not_of_the_host(world):
     world.control.want(server())
     world.settle()
-    world.host.ends(ID)
+    world.host.hypervisor.stop(ID)
     world.start()
     world.settle()
     assert world.control.told().state is State.DEFINED
@@ -73,20 +72,20 @@ def test_a_soft_reboot_asks_and_then_does_not_ask(world):
     world.control.want(server())
     world.settle()
     world.log()
-    world.host.deaf = True
+    world.host.hypervisor.ignores_acpi.add(ID)
     world.control.want(server(boot=2, revision=2, hard=False, shutdown_seconds=25))
     world.settle()
     world.settle(11)
     world.settle(11)
     assert world.log() == ["shut_down", "shut_down", "shut_down"]
     world.settle(4)
-    assert world.log() == ["power_off", "root", "define", "start", "resume"]
+    assert world.log() == ["power_off", "define", "start", "resume"]
     assert world.control.told().boot == 2
 
-    world.host.deaf = False
+    world.host.hypervisor.ignores_acpi.clear()
     world.control.want(server(boot=3, revision=3, hard=False))
     world.settle()
-    assert world.log() == ["shut_down", "root", "define", "start", "resume"]
+    assert world.log() == ["shut_down", "define", "start", "resume"]
 
 
 def test_stop_and_start(world):
@@ -108,12 +107,14 @@ def test_network_interfaces_come_and_go_while_the_guest_runs(world):
     world.settle()
     assert world.log() == ["plug"] and world.control.told().nics == ("port-1", "port-2")
 
-    world.host.deaf = True  # the guest's system is still booting: the hypervisor's request is lost
+    world.host.hypervisor.ignores_unplug.add(
+        ID
+    )  # the guest's system is still booting: the hypervisor's request is lost
     world.control.want(server(nics=(nic(2),), revision=3))
     world.settle()
     assert world.control.told().revision == 2 and world.control.told().nics == ("port-1", "port-2")
     assert not world.control.told().error
-    world.host.deaf = False
+    world.host.hypervisor.ignores_unplug.clear()
     world.settle(6)
     assert world.control.told().nics == ("port-2",) and world.control.told().revision == 3
 
@@ -124,7 +125,7 @@ def test_gone_is_told_until_it_is_no_longer_asked(world):
     world.log()
     world.control.want(server(power=Power.GONE, revision=2))
     world.settle()
-    assert world.log() == ["power_off", "remove", "remove_disks"]
+    assert world.log() == ["power_off", "remove"] and world.host.disks.servers() == set()
     assert world.control.picture.removed == (ID,) and world.control.told() is None
     world.start()
     world.settle()
@@ -136,7 +137,8 @@ def test_gone_is_told_until_it_is_no_longer_asked(world):
 
 
 def test_a_guest_that_nobody_named_is_told_and_left_alone(world):
-    world.host.guests[OTHER] = Guest(id=OTHER, state=State.RUNNING, boot=7, revision=9, nics=())
+    world.control.want(server(OTHER, boot=7))
+    world.settle()
     world.control.want(server())
     world.settle(100)
     assert world.control.told(OTHER).boot == 7
@@ -147,20 +149,20 @@ def test_a_guest_that_nobody_named_is_told_and_left_alone(world):
 
 
 def test_failures_are_told_back_off_and_end_with_a_new_wish(world):
-    world.host.broken["define"] = DriverError("The machine type 'x' is not known.", "qemu: no machine x")
+    tries = []
+    image = world.host.disks.image
+    world.host.disks.image = lambda *about: tries.append(about) or image(*about)
+    world.host.disks.full = True
     world.control.want(server(), server(OTHER))
     world.settle()
     told = world.control.told()
-    assert (told.error, told.hint) == ("The machine type 'x' is not known.", "qemu: no machine x")
+    assert told.error == "The disk could not be made: the host has no space left." and told.hint
     assert (told.state, told.revision, told.boot) == (State.DEFINED, 0, 0)
-    tries = 0
     for _ in range(600):
-        world.log()
         world.settle(1)
-        tries += "root" in world.log()
-    assert 6 <= tries <= 9
+    assert 2 * 7 <= len(tries) <= 2 * 10
 
-    world.host.broken.clear()
+    world.host.disks.full = False
     world.control.want(server(revision=2), server(OTHER))
     world.settle()
     assert world.control.told().state is State.RUNNING and not world.control.told().error
@@ -169,32 +171,49 @@ def test_failures_are_told_back_off_and_end_with_a_new_wish(world):
     assert world.control.told(OTHER).state is State.RUNNING
 
 
+def test_what_the_driver_refuses_is_told_in_its_words(world):
+    world.control.want(server(hints={"hw_machine_type": "x"}))
+    world.settle()
+    assert world.control.told().error == "The machine type 'x' is not known on the guest's host."
+
+
+def test_an_error_nobody_thought_of_is_not_shown_to_the_project(world):
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("/secret/path")
+
+    world.host.hypervisor.start = broken
+    world.control.want(server())
+    world.settle()
+    assert "secret" not in world.control.told().error and "secret" in world.control.told().hint
+
+
 def test_a_host_that_does_not_follow_is_not_driven_in_circles(world):
     world.control.want(server())
     world.settle()
-    world.host.power_off = lambda id: world.host._call("power_off", id)
+    asked = []
+    world.host.hypervisor.power_off = asked.append
     world.control.want(server(power=Power.STOPPED, revision=2))
     world.settle()
-    assert world.log().count("power_off") == 1
+    assert asked == [ID]
     assert world.control.told().error == "The host did not follow" and world.control.told().revision == 1
 
 
 def test_a_hypervisor_that_comes_back_is_worked_at_once(world):
     world.control.want(server())
     world.settle()
-    world.host.broken["observe"] = DriverError("The host's hypervisor is not reachable.")
+    world.host.hypervisor.reachable = False
     world.control.want(server(revision=2, boot=2))
     for _ in range(100):
         world.settle(5)
-    assert world.control.picture.errors == {"hypervisor": "The host's hypervisor is not reachable."}
+    assert "not reachable" in world.control.picture.errors["hypervisor"]
     assert world.control.told().state is State.RUNNING  # the last that was known
-    world.host.broken.clear()
+    world.host.hypervisor.reachable = True
     world.settle(2)
     assert world.control.told().boot == 2 and not world.control.picture.errors
 
 
 def test_nothing_is_told_before_the_first_look(world):
-    world.host.broken["observe"] = DriverError("The host's hypervisor is not reachable.")
+    world.host.hypervisor.reachable = False
     world.control.want(server())
     world.settle()
     assert world.control.pictures == []
@@ -204,7 +223,7 @@ def test_without_the_control_plane_guests_are_worked_and_the_picture_arrives_lat
     world.control.want(server())
     world.settle()
     world.control.away = True
-    world.host.ends(ID)
+    world.host.hypervisor.stop(ID)
     world.settle(60)
     assert world.control.told().state is State.RUNNING
     world.control.away = False
@@ -234,8 +253,8 @@ def test_a_quiet_host_asks_its_engines_little(world):
     world.control.want(*(server(ID[:-4] + f"{number:04}") for number in range(50)))
     world.settle()
     looks = []
-    observe = world.host.observe
-    world.host.observe = lambda: looks.append(1) or observe()
+    observe = world.host.hypervisor.observe
+    world.host.hypervisor.observe = lambda: looks.append(1) or observe()
     sent = len(world.control.pictures)
     for _ in range(600):
         world.settle(1)
@@ -244,23 +263,33 @@ def test_a_quiet_host_asks_its_engines_little(world):
 
 
 def test_the_virtual_switch_is_configured_once_per_address(world):
+    configured = []
+    configure = world.host.switch.configure
+    world.host.switch.configure = lambda **fields: configured.append(fields) or configure(**fields)
     world.settle()
-    assert world.host.configured == {
-        "host": "alpha",
-        "ovn_remote": "tcp:127.0.0.1:6642",
-        "encap_ip": "127.0.0.1",
-        "bridge_mappings": {},
-    }
-    world.host.log.clear()
     world.settle(100)
-    assert world.host.log == []
-    world.host.broken["configure"] = DriverError("The virtual switch does not answer.")
+    first = {"host": "alpha", "ovn_remote": "tcp:127.0.0.1:6642", "encap_ip": "127.0.0.1", "bridge_mappings": {}}
+    assert configured == [first]
+
+    world.host.switch.reachable = False
     world.control.want(ovn_remote="tcp:127.0.0.2:6642")
     world.settle()
     assert world.control.picture.errors["ovs"]
-    world.host.broken.clear()
+    world.host.switch.reachable = True
     world.settle(6)
-    assert world.host.configured["ovn_remote"] == "tcp:127.0.0.2:6642" and not world.control.picture.errors
+    assert world.host.switch.external_ids["ovn-remote"] == "tcp:127.0.0.2:6642" and not world.control.picture.errors
+
+
+def test_images_that_nothing_is_made_from_are_swept(world):
+    world.control.want(server())
+    world.settle()
+    world.settle(3700)
+    assert len(world.host.disks.images) == 1
+    world.control.want(server(power=Power.GONE, revision=2))
+    world.settle()
+    world.control.want()
+    world.settle(86400)
+    assert world.host.disks.images == {}
 
 
 def test_a_slice_of_another_host_is_refused(world):

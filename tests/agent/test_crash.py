@@ -40,10 +40,9 @@ class Reaper:
 
 
 def watched_by(reaper: Reaper, world: World) -> None:
-    for name in CALLS:
-        setattr(world.agent.guests.hypervisor, name, reaper.wrap(getattr(type(world.host), name).__get__(world.host)))
-    for name in DISK_CALLS:
-        setattr(world.agent.guests.disks, name, reaper.wrap(getattr(world.agent.guests.disks, name)))
+    for driver, names in ((world.host.hypervisor, CALLS), (world.host.disks, DISK_CALLS)):
+        for name in names:
+            setattr(driver, name, reaper.wrap(getattr(type(driver), name).__get__(driver)))
 
 
 STORY = [
@@ -62,7 +61,7 @@ def ends(world: World):
     """What of a host matters."""
     guest = world.host.guests.get(ID)
     shown = guest and (guest.state, guest.boot, sorted(guest.nics))
-    return shown, sorted(world.host.homes), sorted(world.host.drives), world.control.picture.removed
+    return shown, world.host.disks.servers(), set(world.host.disks.drives), world.control.picture.removed
 
 
 def played(world: World, reaper: Reaper) -> list[object]:

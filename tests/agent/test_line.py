@@ -16,12 +16,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.agent.hosts import ID, Host, server
+from tests.agent.hosts import ID, server
 from tests.agent.plane import Plane
 from wolke.agent.link import HttpsLink, LinkError
 from wolke.agent.listener import Listener
 from wolke.agent.node import JoinRefused, Node, Token, joined
 from wolke.core import pki
+from wolke.drivers.fake.hypervisor import FakeHypervisor
 from wolke.wire.seen import Capacity, Seen
 from wolke.wire.wanted import Wanted
 
@@ -160,10 +161,24 @@ def test_dying_while_a_certificate_is_put_in_place(plane, node, link, tmp_path, 
     HttpsLink(plane.url, again.client_context()).image("big", tmp_path / "big")
 
 
+class Files(FakeHypervisor):
+    """Consoles and screens lie in a directory of the test's."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def console(self, id: str) -> Path:
+        return self.directory / f"{id}.log"
+
+    def vnc(self, id: str) -> Path:
+        return self.directory / f"{id}.vnc"
+
+
 # Our own listener ---------------------------------------------------------------------------------------------------
 @pytest.fixture
 def listener(node: Node, tmp_path: Path) -> Iterator[Listener]:
-    listener = Listener("127.0.0.1:0", node.server_context(), Host(tmp_path))
+    listener = Listener("127.0.0.1:0", node.server_context(), Files(tmp_path))
     listener.start()
     yield listener
     listener.stop()

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 REPORT_SECONDS = 30.0  # a report is due after so long even if nothing changed
 COALESCE_SECONDS = 0.1  # between two reports
 CONFIGURE_SECONDS = 5.0  # between two tries to configure the virtual switch
+SWEEP_SECONDS = 86400.0  # an image that no disk stands on is kept for up to a day (Nova does the same)
+FIRST_SWEEP_SECONDS = 3600.0
 LONGEST_WAIT = 30.0  # between two tries to reach the control plane
 WORKERS = 8
 
@@ -97,6 +99,7 @@ class Agent:
         self.wanted = Wanted(revision=0, host=host, ovn_remote="")  # older than any
         self.configured = ""  # the ovn_remote that the virtual switch was given
         self.configure_due = 0.0
+        self.disks, self.sweep_due = disks, clock() + FIRST_SWEEP_SECONDS
         self.errors: dict[str, str] = {}
         self.link_failed = False
         self.capacity: Capacity | None = None
@@ -165,6 +168,12 @@ class Agent:
         self.changed()
         return True
 
+    def sweep(self) -> None:
+        """Give back the space of images that nothing here is made from any more."""
+        self.sweep_due = self.clock() + SWEEP_SECONDS
+        if removed := self.disks.sweep({server.disk.image.id for server in self.wanted.servers}):
+            log.info("images that nothing is made from any more: %s", ", ".join(sorted(removed)))
+
     # What is seen -----------------------------------------------------------------------------------------------
 
     def picture(self) -> Seen:
@@ -229,6 +238,8 @@ class Agent:
         done |= self.configure()
         if self.guests.look_due <= self.clock():
             self.guests.look_around()
+        if self.sweep_due <= self.clock():
+            self.sweep()
         for id in self.guests.take():
             self.guests.work(id)
             done = True
@@ -269,9 +280,11 @@ class Agent:
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="guest")
         while not stop.is_set():
             self.awake.clear()
-            self.configure()
+            guarded(self.configure)
             if self.guests.look_due <= self.clock():
                 guarded(self.guests.look_around)
+            if self.sweep_due <= self.clock():
+                guarded(self.sweep)
             for id in self.guests.take():
                 pool.submit(guarded, self.guests.work, id)
             self.awake.wait(self._idle_seconds())
@@ -320,7 +333,7 @@ class Agent:
             stop.wait(min(LONGEST_WAIT, COALESCE_SECONDS * 2**failures))
 
 
-def guarded(work: Callable[..., None], *arguments: object) -> None:
+def guarded(work: Callable[..., object], *arguments: object) -> None:
     """Errors in the pool are logged, not lost in a future."""
     try:
         work(*arguments)

@@ -33,6 +33,7 @@ MAX_CONNECTIONS_OF_ONE = 16
 REQUEST_SECONDS = 10.0  # for a request to arrive and for its answer to be taken
 REQUESTS_PER_SECOND = 100.0  # of one connection, over its life; who asks faster waits
 RETRY_SECONDS = 5.0
+LOOK_SECONDS = 60.0  # between two looks whether somebody took a namespace or a port away
 PASSWORD_PATH = re.compile(r"/openstack/(?:latest|20\d\d-\d\d-\d\d)/password/?")
 PRINTABLE = re.compile(rb"[\x20-\x7e\r\n]+")
 
@@ -99,11 +100,14 @@ class MetadataServer:
 
     def _keep_plumbing(self) -> None:
         while not self.stopping:
-            self.pending.wait(RETRY_SECONDS if self.trouble else None)
+            self.pending.wait(RETRY_SECONDS if self.trouble else LOOK_SECONDS)
             self.pending.clear()
             if self.slice is not None and not self.stopping:
                 before = dict(self.trouble)
-                self.plumb()
+                try:
+                    self.plumb()
+                except DriverError as error:
+                    self.trouble = {"switch": described(error)}
                 if self.trouble != before:
                     self.changed()
 
@@ -111,6 +115,7 @@ class MetadataServer:
         """Make the namespaces what the slice says; what fails stands in ``trouble`` and is tried again."""
         ports = self.ports
         trouble: dict[str, str] = {}
+        self._forget_lost()
         for network_id, port in ports.items():
             wish = replace(port, servers={})
             if self.plumbed.get(network_id) == wish and network_id in self.listening:
@@ -134,6 +139,16 @@ class MetadataServer:
                 trouble[name] = described(error)
                 log.warning("the namespace %s cannot be removed yet: %s", name, trouble[name])
         self.trouble = trouble
+
+    def _forget_lost(self) -> None:
+        """What was made and is no longer there is made again."""
+        existing, attached = namespaces.existing(), self.switch.ports()
+        for network_id, port in list(self.plumbed.items()):
+            if namespaces.name_of(network_id) not in existing:
+                self._close(network_id)
+                del self.plumbed[network_id]
+            elif attached.get(namespaces.outside_of(network_id)) != port.port_id:
+                del self.plumbed[network_id]
 
     def _listen(self, network_id: str) -> None:
         async def begin() -> list[asyncio.Server]:

@@ -82,6 +82,9 @@ class Disks(Protocol):
         """An ISO 9660 image (Joliet, Rock Ridge) with the label config-2; rewritten on each call."""
 
     def remove(self, id: str) -> None: ...
+    def sweep(self, used: set[str]) -> set[str]:
+        """Remove images that no disk stands on and whose id is not in ``used``, and leftovers; the removed files' names."""
+
     def servers(self) -> set[str]:
         """Ids that have anything here."""
 
