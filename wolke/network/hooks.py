@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from wolke.core.http import Ctx
+from sqlalchemy.orm import Session
 
-Hook = Callable[[Ctx, Sequence[str]], None]
+Hook = Callable[[Session, Sequence[str]], None]
 port_goes: list[Hook] = []  # before the rows are deleted; may refuse by raising
 port_changed: list[Hook] = []  # addresses, MAC, groups or name

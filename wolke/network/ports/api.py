@@ -272,7 +272,7 @@ def update(ctx: Ctx, port: Port, body: Update) -> None:
         readdress(ctx.db, port, wanted, old_mac=old_mac)
         touch(ctx, port)
     protect(ctx, port, body)
-    tell(hooks.port_changed, ctx, [port.id])
+    tell(hooks.port_changed, ctx.db, [port.id])
 
 
 def addresses_wanted(ctx: Ctx, port: Port, body: Update) -> list[Wanted]:
@@ -324,9 +324,9 @@ def touch(ctx: Ctx, port: Port) -> None:
         port.updated_at = ctx.now
 
 
-def tell(listeners: Sequence[hooks.Hook], ctx: Ctx, ids: Sequence[str]) -> None:
+def tell(listeners: Sequence[hooks.Hook], db: Session, ids: Sequence[str]) -> None:
     for listener in listeners:
-        listener(ctx, ids)
+        listener(db, ids)
 
 
 @ports.delete
@@ -335,4 +335,4 @@ def remove(ctx: Ctx, port: Port) -> None:
         raise errors.ServicePortInUse(
             f"Port {port.id} cannot be deleted directly via the port API: has device owner {port.device_owner}."
         )
-    tell(hooks.port_goes, ctx, [port.id])
+    tell(hooks.port_goes, ctx.db, [port.id])
