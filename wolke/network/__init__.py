@@ -9,6 +9,7 @@ from wolke.core.http import Service
 from wolke.core.work import Lane, wake
 from wolke.drivers.rows import Northbound
 from wolke.network import subnetpools
+from wolke.network.chassis import ChassisWatch, Hosts
 from wolke.network.floating_ips import api as floating_ips
 from wolke.network.floating_ips import rows as floating_ip_rows
 from wolke.network.lane import SWEEP, northbound_lanes
@@ -29,13 +30,14 @@ SERVICES: list[Service] = [network]
 
 
 def assemble(app: App) -> None:
-    """Nothing to add: the northbound connection comes from whoever runs the loops."""
+    """Nothing to add: the connections to OVN come from whoever runs the loops."""
 
 
 def lanes(app: App) -> list[Lane]:
     """The work that ``wolke loops`` does for this domain."""
     north = app.part(Northbound)  # type: ignore[type-abstract]
-    return [*northbound_lanes(app.database, north, app.config), PortStatus(north)]
+    hosts = app.part(Hosts)  # type: ignore[type-abstract]
+    return [*northbound_lanes(app.database, north, app.config), PortStatus(north), ChassisWatch(hosts)]
 
 
 def bootstrap(app: App, db: Session) -> None:

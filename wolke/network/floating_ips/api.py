@@ -10,12 +10,15 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
+from wolke.core.work import wake
+from wolke.network import hooks
 from wolke.network.errors import IpAddressGenerationFailure
 from wolke.network.floating_ips.table import OWNER, FloatingIp
 from wolke.network.networks.api import networks
@@ -205,8 +208,11 @@ def router_between(ctx: Ctx, subnet_id: str, external_network_id: str) -> str:
     )
 
 
-def port_gone(ctx: Ctx, port_id: str) -> None:
-    """Whatever led to a port that is being deleted leads nowhere from now on."""
-    for one in ctx.db.scalars(select(FloatingIp).where(FloatingIp.port_id == port_id)):
+def ports_gone(db: Session, port_ids: Sequence[str]) -> None:
+    """Whatever led to ports that are being deleted leads nowhere from now on."""
+    for one in db.scalars(select(FloatingIp).where(FloatingIp.port_id.in_(port_ids))):
         nowhere(one)
-        ctx.wake(FloatingIp.__tablename__, one.id)
+        wake(db, FloatingIp.__tablename__, one.id)
+
+
+hooks.port_goes.append(ports_gone)

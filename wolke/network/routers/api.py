@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from wolke.core import policy
 from wolke.core.bodies import Body, envelope
@@ -18,6 +19,8 @@ from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
+from wolke.core.work import wake_all
+from wolke.network import hooks
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.api import ZONE, networks
 from wolke.network.networks.table import Network
@@ -257,3 +260,12 @@ def set_routes(ctx: Ctx, router: Router, wanted: list[dict[str, str]]) -> None:
         if any(nexthop == ip_address(address) for _, _, address in legs):
             raise InvalidRoutes(f"Invalid format for routes: {one}, the nexthop is used by router")
     router.routes = wanted
+
+
+def legs_changed(db: Session, port_ids: Sequence[str]) -> None:
+    """A router's rows tell the addresses of its ports."""
+    legs = Port.id.in_(port_ids) & Port.device_owner.in_((INTERFACE, GATEWAY))
+    wake_all(db, [(Router.__tablename__, router_id) for router_id in db.scalars(select(Port.device_id).where(legs))])
+
+
+hooks.port_changed.append(legs_changed)

@@ -262,9 +262,11 @@ def switch_dhcp(ctx: Ctx, subnet: Subnet, on: bool) -> None:
 
 def wake_ports(ctx: Ctx, subnet: Subnet, *, everyone: bool) -> None:
     """Ports whose rows tell what the subnet says: those with DHCP options of their own, and routers' (advertisements)."""
-    ports = select(Port.id, Port.extra_dhcp_opts, Port.device_owner).join(FixedIp, FixedIp.port_id == Port.id)
-    found = ctx.db.execute(ports.where(FixedIp.subnet_id == subnet.id))
-    wake_all(ctx.db, [("port", port.id) for port in found if everyone or port.extra_dhcp_opts])
+    ports = select(Port.id, Port.extra_dhcp_opts, Port.device_owner, Port.device_id).join(FixedIp, FixedIp.port_id == Port.id)
+    found = ctx.db.execute(ports.where(FixedIp.subnet_id == subnet.id)).all()
+    woken = [("port", port.id) for port in found if everyone or port.extra_dhcp_opts]
+    woken += [("router", port.device_id) for port in found if port.device_owner.startswith("network:router")]
+    wake_all(ctx.db, woken)
 
 
 def gateway_is_free(db: Session, subnet: Subnet) -> None:
