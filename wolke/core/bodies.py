@@ -47,7 +47,7 @@ def given(body: Struct) -> dict[str, Any]:
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `(?P<place>[^`]*)`)?$", re.DOTALL)
 
 
-def parse(type: Any, raw: bytes, version: Version | None = None) -> Any:
+def parse(type: Any, raw: bytes, version: Version | None = None, strict: bool = False) -> Any:
     """The decoded body.
 
     Raises
@@ -55,7 +55,7 @@ def parse(type: Any, raw: bytes, version: Version | None = None) -> Any:
     BadRequest: no JSON, or a field that is unknown, missing, of the wrong type or length; the message names it
     """
     try:
-        body = msgspec.json.decode(raw, type=type, strict=False)
+        body = msgspec.json.decode(raw, type=type, strict=strict)
     except msgspec.ValidationError as error:
         raise BadRequest(explain(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -153,11 +153,13 @@ class Service:
         endpoint: str = "",
         versions: Versions | None = None,
         id_header: str = "",
+        strict: bool = False,
     ) -> None:
         self.name, self.prefix, self.error, self.versions = name, prefix, error, versions
         self.type = type or name
         self.endpoint = endpoint  # what the catalogue's URL says beyond the prefix
         self.id_header = id_header  # of the request id, beside x-openstack-request-id
+        self.strict = strict  # "true" is no boolean and "1" no number in its bodies
         self.calls: list[Call] = []
 
     def call(self, method: str, path: str, **options: Any) -> Callable[[Handler], Handler]:
@@ -295,7 +297,7 @@ class Endpoint:
             caller = self._caller(call, told)
             body: tuple[Any, ...] = ()
             if call.body is not None:
-                body = (call.decode(told.raw, version) if call.decode else parse(call.body, told.raw, version),)
+                body = (call.decode(told.raw, version) if call.decode else parse(call.body, told.raw, version, self.service.strict),)
             if call.prepare:
                 body = (call.prepare(self.app, caller, told.params, *body),)
             writing = told.method in WRITES and not call.reads

@@ -67,15 +67,16 @@ def view(ctx: Ctx, credential: ApplicationCredential) -> Json:
     }  # fmt: skip
     if credential.access_rule_ids is not None:
         rules = ctx.db.scalars(select(AccessRuleRow).where(AccessRuleRow.id.in_(credential.access_rule_ids)))
-        shown["access_rules"] = [rule_view(ctx, rule) for rule in rules]
+        shown["access_rules"] = [plain(rule) for rule in rules]
     return shown
 
 
+def plain(rule: AccessRuleRow) -> Json:
+    return {"id": rule.id, "service": rule.service, "method": rule.method, "path": rule.path}
+
+
 def rule_view(ctx: Ctx, rule: AccessRuleRow) -> Json:
-    return {
-        "id": rule.id, "service": rule.service, "method": rule.method, "path": rule.path,
-        "links": {"self": f"{ctx.base}/v3/users/{rule.user_id}/access_rules/{rule.id}"},
-    }  # fmt: skip
+    return {**plain(rule), "links": {"self": f"{ctx.base}/v3/users/{rule.user_id}/access_rules/{rule.id}"}}
 
 
 policy.rules(

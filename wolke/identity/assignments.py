@@ -129,9 +129,11 @@ def effective(ctx: Ctx, wanted: Asked) -> list[Entry]:
     found = members(ctx, found)
     found = spread(ctx, found)
     found = implied(ctx, found)
+    private = set(ctx.db.scalars(select(Role.id).where(Role.domain_id != "")))  # they count by what they imply
     kept = dict.fromkeys(
         entry for entry in found
-        if (not wanted.user or entry.actor_id == wanted.user) and (not wanted.role or entry.role_id == wanted.role)
+        if entry.role_id not in private
+        and (not wanted.user or entry.actor_id == wanted.user) and (not wanted.role or entry.role_id == wanted.role)
         and (not wanted.project or (entry.target == "project" and entry.target_id in places))
     )  # fmt: skip
     return list(kept)

@@ -102,7 +102,7 @@ async def login(app: App, caller: Caller, request: Request) -> Response:
     bare = "nocatalog" in request.query_params
 
     def work() -> Response:
-        body = parse(LoginBody, raw)
+        body = parse(LoginBody, raw, strict=True)
         with app.database.read() as db:
             token, means = let_in(app, db, body.auth)
             project = means.project.id if means.project else ""
@@ -120,7 +120,6 @@ def subject(ctx: Ctx, rule: str, *, late: bool = False) -> tuple[str, Meaning]:
     try:
         means = meaning(ctx.db, tokens.read(ctx.db, token, late=late))
     except Unauthorized as error:
-        ctx.require(rule, Target())
         raise NotFound("Could not find token.") from error
     ctx.require(rule, Target(user_id=means.user.id))
     return token, means

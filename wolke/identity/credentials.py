@@ -126,8 +126,6 @@ def update(ctx: Ctx, credential: Credential, body: Update) -> None:
     existing(ctx, sent.get("user_id", credential.user_id), sent.get("project_id", credential.project_id))
     blob = sent.get("blob") or ctx.app.vault.open(credential.sealed).decode()
     credential.type = sent.get("type", credential.type)
-    if credential.type == "ec2" and "blob" in sent and id_of(access_of("ec2", blob)) != credential.id:
-        raise BadRequest("Invalid input for blob: the access key of an ec2 credential cannot be changed")
     access_of(credential.type, blob)
     credential.sealed = ctx.app.vault.seal(blob.encode())
     credential.user_id = sent.get("user_id", credential.user_id)
@@ -152,9 +150,9 @@ policy.rules(
 
 def ec2_view(ctx: Ctx, credential: Credential) -> Json:
     keys = msgspec.json.decode(ctx.app.vault.open(credential.sealed))
-    user_id, access = credential.user_id, keys["access"]
+    user_id, access = credential.user_id, str(keys["access"])
     return {
-        "user_id": user_id, "tenant_id": credential.project_id, "access": access, "secret": keys["secret"],
+        "user_id": user_id, "tenant_id": credential.project_id, "access": access, "secret": keys.get("secret"),
         "trust_id": None, "links": {"self": f"{ctx.base}/v3/users/{user_id}/credentials/OS-EC2/{access}"},
     }  # fmt: skip
 

@@ -19,13 +19,13 @@ from wolke.core.policy import Target
 from wolke.identity import projects
 from wolke.identity.entities import Entities, changes, options
 from wolke.identity.leaving import empty
-from wolke.identity.service import Id, Name, admin, immutable, inside_domain, system_reader
+from wolke.identity.service import Id, admin, immutable, inside_domain, system_reader
 from wolke.identity.table import Project
 
 
 # What the API takes and gives ----------------------------------------------------------------------------------------
 class Create(OpenBody):
-    name: Name
+    name: projects.ProjectName
     description: str | None = None
     enabled: bool = True
     tags: list[projects.Tag] = []
@@ -34,7 +34,7 @@ class Create(OpenBody):
 
 
 class Update(OpenBody):
-    name: Name | UnsetType = UNSET
+    name: projects.ProjectName | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
     tags: list[projects.Tag] | UnsetType = UNSET

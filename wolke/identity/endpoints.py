@@ -215,16 +215,20 @@ def whole_url(url: str) -> str:
     return url
 
 
+def placed(ctx: Ctx, region_id: str | None, region: str | None) -> str:
+    """The region of an endpoint. Under its old name, ``region``, one that is new is made."""
+    if region and not region_id and ctx.db.get(Region, region) is None:
+        ctx.db.add(Region(id=region, extra={}))
+        ctx.db.flush()
+    return in_region(ctx, region_id or region, BadRequest)
+
+
 @endpoints.create()
 def create_endpoint(ctx: Ctx, body: CreateEndpoint) -> EndpointRow:
     ctx.require("identity:create_endpoint", Target())
-    region = body.region_id or body.region
-    if region and not body.region_id and ctx.db.get(Region, region) is None:  # as its old name did
-        ctx.db.add(Region(id=region, extra={}))
-        ctx.db.flush()
     return EndpointRow(
         service_id=of_service(ctx, body.service_id), interface=body.interface, url=whole_url(body.url), extra=body.extra,
-        region_id=in_region(ctx, region, BadRequest), enabled=body.enabled,
+        region_id=placed(ctx, body.region_id, body.region), enabled=body.enabled,
     )  # fmt: skip
 
 
@@ -236,7 +240,7 @@ def update_endpoint(ctx: Ctx, endpoint: EndpointRow, body: UpdateEndpoint) -> No
     if "url" in sent:
         endpoint.url = whole_url(sent["url"])
     if "region_id" in sent or "region" in sent:
-        endpoint.region_id = in_region(ctx, sent.get("region_id", sent.get("region")), BadRequest)
+        endpoint.region_id = placed(ctx, sent.get("region_id"), sent.get("region"))
     endpoint.interface = sent.get("interface", endpoint.interface)
     endpoint.enabled = sent.get("enabled", endpoint.enabled)
 

@@ -178,8 +178,8 @@ def imply(ctx: Ctx) -> Json:
     prior, implied = both(ctx, "identity:create_implied_role")
     if implied.name == "admin" and not implied.domain_id:
         raise Forbidden(f"Role {implied.id} (admin) cannot be an implied role.")
-    if implied.domain_id:
-        raise Forbidden(f"Role {implied.id} cannot be an implied role: it belongs to a domain.")
+    if implied.domain_id and not prior.domain_id:
+        raise Forbidden(f"Role {implied.id} cannot be implied by role {prior.id} of the whole cloud: it belongs to a domain.")
     if prior.id in closure([implied.id], implications(ctx.db)):
         raise BadRequest(f"Invalid input for implied_role_id: role {implied.id} implies role {prior.id} already")
     if ctx.db.get(ImpliedRole, (prior.id, implied.id)):

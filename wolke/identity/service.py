@@ -26,7 +26,7 @@ def dialect(error: WolkeError, status: int) -> Json:
     return {"error": {"code": status, "message": message, "title": error.title}}
 
 
-identity = Service("identity", "/identity", dialect)
+identity = Service("identity", "/identity", dialect, strict=True)
 
 
 def unknown(kind: str, id: str) -> NotFound:
