@@ -1,4 +1,4 @@
-"""``wolke loops``: a thread per lane, and OVN's northbound database."""
+"""``wolke loops``: a thread per lane, and OVN's databases."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def run(config: Config) -> None:
 
     Raises
     ------
-    ValueError: the settings name no northbound database
+    ValueError: the settings do not name OVN's databases
     """
     logs.start(config.log_level)
-    if not config.northbound:
-        raise ValueError("'northbound' is not set: OVN's northbound database, such as unix:/run/ovn/ovnnb_db.sock")
+    for name in ("northbound", "southbound"):
+        if not getattr(config, name):
+            raise ValueError(f"'{name}' is not set: OVN's {name} database, such as unix:/run/ovn/ovn{name[0]}b_db.sock")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -36,7 +37,7 @@ def run(config: Config) -> None:
     north = ovn.Northbound(config.northbound)
     app.add(rows.Northbound, north)  # type: ignore[type-abstract]
     south = ovn.Southbound(config.southbound)
-    app.add(Hosts, south)  # type: ignore[type-abstract]
+    app.add(Hosts, south)
     cloud.assemble(app)
     north.start()
     south.start()
@@ -50,9 +51,9 @@ def run(config: Config) -> None:
 
 def work(app: App, stop: threading.Event) -> None:
     """Run every lane in a thread until ``stop`` is set."""
+    lanes = cloud.lanes(app)
     threads = [
-        threading.Thread(target=lane.run, args=(app.database, stop), name=lane.name, daemon=True)
-        for lane in cloud.lanes(app)
+        threading.Thread(target=lane.run, args=(app.database, stop), name=lane.name, daemon=True) for lane in lanes
     ]
     for thread in threads:
         thread.start()
@@ -62,5 +63,6 @@ def work(app: App, stop: threading.Event) -> None:
     while not stop.is_set():
         beat(app, "nova-scheduler")
         stop.wait(BEAT_SECONDS)
+    app.bell.ring([f"work:{kind}" for lane in lanes for kind in lane.kinds])  # so that nobody sleeps on
     for thread in threads:
         thread.join(PATIENCE_SECONDS)

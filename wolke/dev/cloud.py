@@ -20,9 +20,10 @@ from wolke.core.app import App
 from wolke.core.config import Config, PhysicalNetwork
 from wolke.core.server import listening
 from wolke.core.serving import Listening, serve
-from wolke.dev.hosts import FakeHost
+from wolke.dev.hosts import FakeHost, FakeSouthbound
 from wolke.drivers import rows
 from wolke.drivers.fake.northbound import Northbound
+from wolke.network import chassis
 
 POLL_SECONDS = 10.0
 
@@ -44,14 +45,15 @@ def serve_in(state: Path, port: int, hosts: int) -> None:
     log.start(config.log_level)
     prepare(config)
     app = App(config)
+    names = [f"h{number}" for number in range(1, hosts + 1)]
     north = Northbound()
     app.add(rows.Northbound, north)  # type: ignore[type-abstract]
+    app.add(chassis.Hosts, FakeSouthbound(*names))  # type: ignore[type-abstract]
     cloud.assemble(app)
     stop = threading.Event()
     loops = threading.Thread(target=work, args=(app, stop), name="loops", daemon=True)
     loops.start()
-    for number in range(1, hosts + 1):
-        name = f"h{number}"
+    for name in names:
         host = FakeHost(app, name, state / name, north=north, clock=time.monotonic, hold=POLL_SECONDS)
         threading.Thread(target=keep_binding, args=(host, stop), name=name, daemon=True).start()
         threading.Thread(target=host.agent.run, args=(stop,), name=f"{name} agent", daemon=True).start()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import select
@@ -23,6 +24,7 @@ from wolke.drivers.fake.hypervisor import FakeHypervisor
 from wolke.drivers.fake.northbound import PORT, Northbound
 from wolke.drivers.fake.vswitch import VirtualSwitch
 from wolke.image.store import Store
+from wolke.network.chassis import Told
 from wolke.wire.seen import Capacity, Seen, State
 from wolke.wire.wanted import Wanted
 
@@ -68,6 +70,25 @@ class DirectLink:
     def _reach(self) -> None:
         if self.away:
             raise LinkError("the control plane cannot be reached")
+
+
+@dataclass(frozen=True)
+class FakeChassis:
+    """A host as OVN's southbound database tells it: one that reaches the physical network ``public``."""
+
+    name: str
+    hostname: str
+    bridge_mappings: Mapping[str, str] = field(default_factory=lambda: {"public": "br-ex"})
+
+
+class FakeSouthbound:
+    """``wolke.network.chassis.Hosts`` without OVN."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    def chassis(self) -> list[Told]:
+        return [FakeChassis(name, name) for name in self.names]
 
 
 class ReadySwitch(VirtualSwitch):
