@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -331,6 +332,22 @@ def test_a_watch_goes_on_after_the_daemon_was_killed(real: RealWorld) -> None:
     told.clear()
     real.hypervisor.start(wish.id, paused=False)
     assert wait_for(lambda: wish.id in told, 30)
+
+
+@pytest.mark.real
+def test_a_call_that_loses_the_daemon_is_made_again(real: RealWorld) -> None:
+    tries: list[int] = []
+
+    def work(connection: Any) -> int:
+        tries.append(1)
+        if len(tries) == 1:
+            real.cut_off()
+            real.join_again()
+        version: int = connection.getVersion()
+        return version
+
+    assert real.hypervisor.connection.call("tell its version", work) > 7_000_000
+    assert len(tries) == 2
 
 
 @pytest.mark.real
