@@ -8,7 +8,7 @@ from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane, wake
 from wolke.drivers.rows import Northbound
-from wolke.network import subnetpools
+from wolke.network import availability, extensions, quotas, subnetpools, tags
 from wolke.network.chassis import ChassisWatch, Hosts
 from wolke.network.floating_ips import api as floating_ips
 from wolke.network.floating_ips import rows as floating_ip_rows
@@ -19,13 +19,16 @@ from wolke.network.routers import api as routers
 from wolke.network.routers import rows as router_rows
 from wolke.network.security_groups import groups
 from wolke.network.security_groups import rows as security_group_rows
-from wolke.network.service import network
+from wolke.network.service import network, taggable
 from wolke.network.status import PortStatus
 from wolke.network.subnets import api as subnets
 
 # Declared by import: calls, and rows of OVN
-CALLS = (networks, subnets, subnetpools, groups, ports, routers, floating_ips)
+CALLS = (networks, subnets, subnetpools, groups, ports, routers, floating_ips, availability, extensions)
 ROWS = (security_group_rows, router_rows, floating_ip_rows)
+for collection in taggable.values():
+    tags.declare(collection)
+quotas.declare()
 SERVICES: list[Service] = [network]
 
 

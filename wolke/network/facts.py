@@ -249,7 +249,7 @@ def network_data(found: Sequence[PortFacts]) -> Json:
             }
         )
         for fixed in port.fixed_ips:
-            net = {"id": f"network{len(nets)}", "link": link, "network_id": port.network_id} | addressing(fixed)
+            net: Json = {"id": f"network{len(nets)}", "link": link, "network_id": port.network_id} | addressing(fixed)
             nets.append(net)
             told: list[Json] = net.get("services", [])
             services += [one for one in told if one not in services]

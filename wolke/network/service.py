@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -113,6 +114,7 @@ class Collection(collection.Collection[T], Generic[T]):
                 policy.rule(f"{action}_{self.singular}:{attribute}", check)
         for name, condition in _TAG_FILTERS.items():
             self.filters.setdefault(name, self._tag_filter(condition))
+        self.filters.setdefault("changed_since", self._changed_since)
         taggable.setdefault(self.path.removeprefix("/v2.0/"), self)
 
     # Words -----------------------------------------------------------------------------------------------------------
@@ -171,6 +173,13 @@ class Collection(collection.Collection[T], Generic[T]):
             return condition([tagged(ctx, self.table, tag) for tag in tags])
 
         return asked
+
+    def _changed_since(self, ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+        try:
+            since = datetime.fromisoformat(values[0])
+        except ValueError as error:
+            raise BadRequest(f"Invalid input for changed_since. Reason: '{values[0]}' is not in ISO 8601.") from error
+        return self.table.updated_at >= since.replace(tzinfo=since.tzinfo or UTC).timestamp()
 
     def sees(self, ctx: Ctx, attribute: str, target: Any = None) -> bool:
         """Whether the caller is shown a guarded attribute."""
