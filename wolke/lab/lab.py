@@ -123,15 +123,20 @@ class Lab:
                     raise LabError(f"{name} ended; the end of its log:\n{tail(self.daemons.log(name))}")
 
     def _wolke(self) -> None:
-        with self._step("api, loops"):
-            together(partial(self.start, name) for name in ("api", "loops"))
-        with self._step("agents"):
-            together(partial(self._agent, host) for host in self.hosts)
+        with self._step("api, loops, agents"):
+            together(
+                [
+                    partial(self.start, "api"),
+                    partial(self.start, "loops"),
+                    *(partial(self._agent, host) for host in self.hosts),
+                ]
+            )
             furnish.wait_for_hosts(self)
         with self._step("demo project, public network, clouds.yaml"):
             furnish.furnish(self)
 
     def _agent(self, host: Host) -> None:
+        """An agent waits for the api by itself."""
         if not self.daemons.pid(f"{host.name}/agent"):
             cloud.prepare_host(self, host.number)
             self.start(f"{host.name}/agent")
