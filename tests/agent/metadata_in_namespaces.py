@@ -21,7 +21,7 @@ from pyroute2 import IPRoute, netns
 
 from tests.agent.hosts import ID, server
 from wolke.agent import namespaces
-from wolke.agent.metadata_server import MAX_CONNECTIONS_OF_ONE, MetadataServer
+from wolke.agent.metadata_server import BURST, MAX_CONNECTIONS_OF_ONE, REQUESTS_PER_SECOND, MetadataServer
 from wolke.agent.notes import Notes
 from wolke.drivers.hypervisor import DriverError
 from wolke.wire.wanted import Metadata, MetadataPort, Wanted
@@ -125,6 +125,10 @@ def ask(
 def plain(network: str) -> socket.socket:
     """A connection of the guest, to misuse."""
     return namespaces.inside(f"guest-{network}", lambda: socket.create_connection(("169.254.169.254", 80), 20))
+
+
+def everything(handle: socket.socket) -> bytes:
+    return b"".join(iter(lambda: handle.recv(65536), b""))
 
 
 def ended(handle: socket.socket) -> bool:
@@ -324,11 +328,23 @@ def test_requests_in_one_go_are_answered_in_order(service):
             b"".join(b"GET /latest/meta-data/%s HTTP/1.1\r\nhost: x\r\n\r\n" % path.encode() for path in paths)
         )
         handle.shutdown(socket.SHUT_WR)
-        reply = b""
-        while chunk := handle.recv(65536):
-            reply += chunk
+        reply = everything(handle)
     assert [part[:3] for part in reply.split(b"HTTP/1.1 ")[1:]] == [b"200"] * 3
     assert reply.index(b"i-5d5e7a3c") < reply.rindex(b"red")
+
+
+def test_a_guest_that_asks_without_end_is_slowed_down_and_nobody_else_is(service):
+    path = b"GET /latest/meta-data/hostname HTTP/1.1\r\nhost: x\r\n\r\n"
+    begun = time.monotonic()
+    with plain("red") as one, plain("red") as other:
+        for handle in (one, other):
+            handle.sendall(path * (int(BURST) // 2 + 50))
+        assert ask("blue", "GET", "/latest/meta-data/hostname") == (200, b"blue")
+        for handle in (one, other):
+            handle.shutdown(socket.SHUT_WR)
+        replies = b"".join(everything(handle) for handle in (one, other))
+    assert replies.count(b"HTTP/1.1 200") == 2 * (BURST // 2 + 50)
+    assert time.monotonic() - begun > 100 / REQUESTS_PER_SECOND - 0.1
 
 
 def test_a_hundred_networks_are_served_by_the_same_threads(service):

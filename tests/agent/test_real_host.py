@@ -222,7 +222,7 @@ def test_the_life_of_a_guest(lab: Lab, plane: Plane, agent: AgentProcess, slice:
 
     # It boots, finds the metadata service by DHCP's route, and runs its user data.
     agent.await_that(lambda: "user data has run" in agent.console(), 240)
-    assert "web-1" in agent.console()
+    agent.await_that(lambda: "web-1 login" in agent.console())
 
     # Its screen is carried.
     where = f"wss://agent/servers/{ID}/vnc"
@@ -258,4 +258,34 @@ def test_the_life_of_a_guest(lab: Lab, plane: Plane, agent: AgentProcess, slice:
     left = lab.host(1).run(["sh", "-c", "ovs-vsctl list-ports br-int; ip -o link; virsh list --all"]).stdout
     assert "wmo" not in left and "tap" not in left and ID not in left
     assert list((agent.state / "guests").iterdir()) == []
+    assert "Traceback" not in agent.log.read_text()
+
+
+def test_engines_and_the_control_plane_may_die(lab: Lab, plane: Plane, agent: AgentProcess, slice: Wanted):
+    plane.want(changed(slice, 11))
+    agent.await_state(State.RUNNING, 11)
+
+    lab.kill("h1/libvirtd")
+    plane.want(changed(slice, 12, boot=2))
+    agent.await_that(lambda: "hypervisor" in plane.picture.errors)
+    assert agent.told().state is State.RUNNING  # the last that was known
+    lab.start("h1/libvirtd")
+    assert agent.await_state(State.RUNNING, 12).boot == 2
+    agent.await_that(lambda: not plane.picture.errors)
+
+    # A guest whose process is killed is told at once, and is started again only when that is asked.
+    lab.host(1).run(["sh", "-c", f"kill -9 $(cat /run/libvirt/qemu/wolke-{ID}.pid)"])
+    agent.await_state(State.CRASHED, 12)
+    plane.want(changed(slice, 13, boot=3))
+    agent.await_state(State.RUNNING, 13)
+
+    for engine in ("ovsdb", "vswitchd", "ovn-controller"):
+        lab.kill(f"h1/{engine}")
+        lab.start(f"h1/{engine}")
+    plane.want(changed(slice, 14, boot=4))
+    assert agent.await_state(State.RUNNING, 14).boot == 4
+    agent.await_that(lambda: agent.console().count("user data has run") >= 1 and not plane.picture.errors, 240)
+
+    plane.want(changed(slice, 15, power=Power.GONE))
+    agent.await_that(lambda: ID in plane.picture.removed)
     assert "Traceback" not in agent.log.read_text()

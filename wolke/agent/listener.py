@@ -72,6 +72,7 @@ class Listener:
             process_request=self._answer,
             select_subprotocol=lambda _, offered: BINARY if BINARY in offered else None,
             logger=websockets_log,
+            server_header=None,
             compression=None,  # RFB has its own
             max_size=1 << 20,
         )

@@ -31,7 +31,7 @@ MAX_BODY = 4 * 1024
 MAX_CONNECTIONS = 128  # per network
 MAX_CONNECTIONS_OF_ONE = 16
 REQUEST_SECONDS = 10.0  # for a request to arrive and for its answer to be taken
-REQUESTS_PER_SECOND = 100.0  # of one connection, over its life; who asks faster waits
+REQUESTS_PER_SECOND, BURST = 50.0, 200.0  # of one address; who asks faster waits
 RETRY_SECONDS = 5.0
 LOOK_SECONDS = 60.0  # between two looks whether somebody took a namespace or a port away
 PASSWORD_PATH = re.compile(r"/openstack/(?:latest|20\d\d-\d\d-\d\d)/password/?")
@@ -45,6 +45,23 @@ class Answer:
     kind: str = "text/plain; charset=utf-8"
 
 
+class Pace:
+    """Lets each name go at a rate, after a first burst."""
+
+    def __init__(self) -> None:
+        self.left: dict[str, tuple[float, float]] = {}  # name -> (what it may still ask at once, when that was so)
+
+    def wait(self, name: str, now: float) -> float:
+        """Count one request; seconds until it may be answered."""
+        left, since = self.left.get(name, (BURST, now))
+        left = min(BURST, left + (now - since) * REQUESTS_PER_SECOND) - 1
+        self.left[name] = (left, now)
+        if len(self.left) > 4096:
+            whole = BURST / REQUESTS_PER_SECOND
+            self.left = {name: (left, since) for name, (left, since) in self.left.items() if now - since < whole}
+        return max(0.0, -left / REQUESTS_PER_SECOND)
+
+
 class MetadataServer:
     """Serves what ``apply`` was last given."""
 
@@ -56,6 +73,7 @@ class MetadataServer:
         self.servers: dict[str, Server] = {}
         self.trouble: dict[str, str] = {}
         self.connections: Counter[str] = Counter()  # by network id, and by network id and address
+        self.pace = Pace()
         self.listening: dict[str, list[asyncio.Server]] = {}
         self.plumbed: dict[str, MetadataPort] = {}
         self.loop = asyncio.new_event_loop()
@@ -213,8 +231,8 @@ class Conversation(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.counted: list[str] = []
         self.deadline: asyncio.TimerHandle | None = None
-        self.answered = 0
-        self.paused = False  # the guest does not take what it asked for, or asks too fast
+        self.full = False  # the guest does not take what it asked for
+        self.early = False  # the guest asks too fast
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -224,8 +242,7 @@ class Conversation(asyncio.Protocol):
             transport.abort()
             return
         self.address = str(ipaddress.ip_address(peer[0].partition("%")[0]))
-        self.since = self.service.loop.time()
-        whose = f"{self.network_id} {self.address}"
+        self.whose = whose = f"{self.network_id} {self.address}"
         counts = self.service.connections
         if counts[self.network_id] >= MAX_CONNECTIONS or counts[whose] >= MAX_CONNECTIONS_OF_ONE:
             transport.abort()
@@ -248,18 +265,15 @@ class Conversation(asyncio.Protocol):
         self.deadline = self.service.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
     def pause_writing(self) -> None:
-        self._pause()
-
-    def resume_writing(self) -> None:
-        self._resume()
-
-    def _pause(self) -> None:
-        self.paused = True
+        self.full = True
         self.transport.pause_reading()
 
+    def resume_writing(self) -> None:
+        self.full = False
+        self._resume()
+
     def _resume(self) -> None:
-        self.paused = False
-        if not self.transport.is_closing():
+        if not (self.full or self.early or self.transport.is_closing()):
             self.transport.resume_reading()
             self._go_on()
 
@@ -274,7 +288,7 @@ class Conversation(asyncio.Protocol):
 
     def _go_on(self) -> None:
         try:
-            while not self.paused and not self.transport.is_closing():
+            while not (self.full or self.early or self.transport.is_closing()):
                 match self.http.next_event():
                     case h11.NEED_DATA:
                         if self.http.they_are_waiting_for_100_continue:
@@ -298,6 +312,21 @@ class Conversation(asyncio.Protocol):
             self.transport.close()
 
     def _handle(self) -> None:
+        loop = self.service.loop
+        if wait := self.service.pace.wait(self.whose, loop.time()):
+            self.early = True
+            self.transport.pause_reading()
+            loop.call_later(wait, self._answer_late)
+        else:
+            self._answer()
+
+    def _answer_late(self) -> None:
+        self.early = False
+        if not self.transport.is_closing():
+            self._answer()
+            self._resume()
+
+    def _answer(self) -> None:
         assert self.request is not None
         method, path = self.request.method.decode("ascii"), self.request.target.decode("ascii", "replace")
         try:
@@ -323,11 +352,6 @@ class Conversation(asyncio.Protocol):
             return
         self.http.start_next_cycle()
         self._expect()
-        self.answered += 1
-        early = self.answered / REQUESTS_PER_SECOND - (self.service.loop.time() - self.since) - 1.0
-        if early > 0:
-            self._pause()
-            self.service.loop.call_later(early, self._resume)
 
     def _send(self, event: h11.Event) -> None:
         if data := self.http.send(event):
