@@ -37,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
     command("join-token", join_token, "a token with which one host may join, once, within an hour").add_argument("host")
     token_keys = command("token-keys", rotate_token_keys, "rotate the keys that tokens are signed with")
     token_keys.add_argument("action", choices=["rotate"])
+    doctor = command("doctor", examine, "what works on this machine, what not, and the cure", config=False)
+    doctor.add_argument("--config", type=Path, metavar="FILE", help="also examine this control plane's settings")
+    doctor.add_argument("--agent-config", type=Path, metavar="FILE", help="also examine this host's settings")
+    doctor.add_argument("--json", action="store_true")
     dev = command("dev", develop, "a whole cloud with fake hosts in one process, on 127.0.0.1", config=False)
     dev.add_argument("--port", type=int, default=8774)
     dev.add_argument("--hosts", type=int, default=3)
@@ -87,6 +91,15 @@ def rotate_token_keys(asked: argparse.Namespace) -> None:
     from wolke.core.config import load
 
     print(rotate(load(asked.config)))
+
+
+def examine(asked: argparse.Namespace) -> None:
+    from wolke.doctor import examine as doctor
+    from wolke.doctor.machine import Machine
+
+    findings = list(doctor.examine(Machine(), doctor.Asked(asked.config, asked.agent_config)))
+    print(doctor.as_json(findings) if asked.json else doctor.table(findings))
+    sys.exit(doctor.status(findings))
 
 
 def develop(asked: argparse.Namespace) -> None:
