@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -9,23 +10,25 @@ from typing import Any
 import pytest
 
 from tests.conftest import RED, Cloud
+from wolke.image.store import Store
 from wolke.image.table import Image
 
 Json = dict[str, Any]
 API = "/compute/v2.1"
 
 
-def image(cloud: Cloud, **columns: Any) -> str:
-    """An image whose bytes are there, as far as the database knows."""
-    fresh = {
-        "id": str(uuid.uuid4()), "project_id": RED, "name": "tiny", "visibility": "public", "disk_format": "qcow2",
-        "container_format": "bare", "data": "active", "size": 1000, "virtual_size": 2**27, "os_hash_value": "ab" * 64,
+def image(cloud: Cloud, content: bytes = b"a disk", **columns: Any) -> str:
+    """An image whose bytes are there."""
+    fresh: Json = {
+        "id": str(uuid.uuid4()), "project_id": RED, "name": "tiny", "visibility": "public", "disk_format": "raw",
+        "container_format": "bare", "data": "active", "size": len(content), "virtual_size": len(content),
+        "os_hash_value": hashlib.sha512(content).hexdigest(), "created_at": cloud.now, "updated_at": cloud.now,
     }  # fmt: skip
+    made = Image(**{**fresh, **columns})
+    cloud.app.part(Store).path(made.id).write_bytes(content)
     with cloud.app.database.transaction() as db:
-        made = Image(**{**fresh, **columns})
         db.add(made)
-        db.flush()
-        return made.id
+    return made.id
 
 
 class Site:

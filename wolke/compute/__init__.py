@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from wolke.compute import flavor_extra_specs, flavors, keypairs, quotas, server_groups, versions
 from wolke.compute.hosts import aggregates, console, hypervisors, scheduler, services
 from wolke.compute.hosts.line import Line
+from wolke.compute.servers import actions, api, cards, consoles, create, history, past
 from wolke.compute.service import compute
 from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane
 
-RESOURCES = (services, hypervisors, aggregates)  # their calls are declared by import
+RESOURCES = (  # their calls are declared by import
+    versions, flavors, flavor_extra_specs, keypairs, server_groups, quotas, api, create, history, consoles,
+    services, hypervisors, aggregates,
+)  # fmt: skip
+actions.declare()
 SERVICES: list[Service] = [compute]
 ROUTES = console.ROUTES
 
@@ -19,12 +25,15 @@ ROUTES = console.ROUTES
 def assemble(app: App) -> None:
     """Add what this domain brings to the app: parts that handlers find by their face."""
     app.add(Line, Line(app))
+    cards.listen()
 
 
 def lanes(app: App) -> list[Lane]:
     """The work that ``wolke loops`` does for this domain."""
-    return [scheduler.lane(app)]
+    return [scheduler.lane(app), past.lane(app)]
 
 
 def bootstrap(app: App, db: Session) -> None:
     """The rows that a new cloud starts with; run again, it changes nothing that is there."""
+    flavors.bootstrap(db, app.clock())
+    past.bootstrap(db)

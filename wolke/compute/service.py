@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from wolke.core import collection, policy
 from wolke.core.bodies import envelope
 from wolke.core.db import Json, Resource
-from wolke.core.errors import Forbidden, NotFound, OverQuota, Unauthorized, WolkeError
+from wolke.core.errors import BadRequest, Forbidden, NotFound, OverQuota, Unauthorized, WolkeError
 from wolke.core.http import Answer, Ctx, Service
 from wolke.core.paging import Page, Sort
 from wolke.core.versions import Versions
@@ -80,7 +81,7 @@ class Collection(collection.Collection[T]):
     """
 
     service = compute
-    max_limit = 1000
+    max_limit: ClassVar[int] = 1000
 
     def __init__(
         self,
@@ -116,6 +117,15 @@ class Collection(collection.Collection[T]):
         page = super().page(ctx)
         return Page(page.limit or self.max_limit, page.marker, page.sorts or self.sorts)
 
+    def limits(self, ctx: Ctx) -> Page:
+        """Limit and marker, for a collection that sorts in its own way."""
+        asked = ctx.query.get("limit", "0")
+        if not asked.isdecimal():
+            raise BadRequest(
+                f"Invalid input for query parameters limit. Value: {asked}. '{asked}' does not match '^[0-9]*$'"
+            )
+        return Page(min(int(asked) or self.max_limit, self.max_limit), ctx.query.get("marker", ""))
+
     def enclose_all(self, ctx: Ctx, items: bytes, page: Page, ends: list[Json], full: bool) -> bytes:
         name = self.plural.encode()
         if not full:
@@ -146,6 +156,11 @@ class Collection(collection.Collection[T]):
 
     def missing(self, id: str) -> NotFound:
         return NotFound(f"{self.singular.replace('_', ' ').capitalize()} {id} could not be found.")
+
+
+def moment(seconds: float) -> str | None:
+    """As Python prints a naive datetime, which is what Nova shows in some places."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if seconds else None
 
 
 def answer(status: int, body: Json | None = None, **headers: str) -> Answer:

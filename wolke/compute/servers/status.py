@@ -52,7 +52,7 @@ CASES: tuple[tuple[Callable[[Any], Any], Status], ...] = (
     (lambda s: dead(s) & pending(s) & (s.seen_error != ""), Status("ERROR", "error", None, SHUTDOWN)),
     (lambda s: pending(s) & s.rebooting & s.hard, Status("HARD_REBOOT", "active", "rebooting_hard", RUNNING)),
     (lambda s: pending(s) & s.rebooting, Status("REBOOT", "active", "rebooting", RUNNING)),
-    (lambda s: pending(s), Status("SHUTOFF", "stopped", "powering-on", SHUTDOWN)),
+    (pending, Status("SHUTOFF", "stopped", "powering-on", SHUTDOWN)),
     (lambda s: (s.power == Power.STOPPED.value) & dead(s), Status("SHUTOFF", "stopped", None, SHUTDOWN)),
     (lambda s: s.power == Power.STOPPED.value, Status("ACTIVE", "active", "powering-off", RUNNING)),
     (lambda s: s.seen_state == State.PAUSED.value, Status("PAUSED", "paused", None, PAUSED)),
