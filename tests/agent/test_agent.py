@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.agent.hosts import ID, nic, server
+from tests.agent.hosts import ID, IMAGE, nic, server
 from wolke.wire.seen import State
 from wolke.wire.wanted import Power
 
@@ -247,6 +247,16 @@ def test_an_image_that_cannot_be_fetched_now_is_fetched_when_the_control_plane_i
     world.agent.guests.fetch, world.control.away = image, False
     world.settle(1)
     assert world.control.told().state is State.RUNNING
+
+
+def test_a_guest_that_has_its_disk_needs_no_image_any_more(world):
+    world.control.want(server())
+    world.settle()
+    lost = replace(server().disk, image=replace(IMAGE, size=0, checksum=""))  # as told once the image was deleted
+    world.control.images.clear()
+    world.control.want(server(boot=2, revision=2, disk=lost))
+    world.settle()
+    assert (world.control.told().state, world.control.told().boot) == (State.RUNNING, 2)
 
 
 def test_a_quiet_host_asks_its_engines_little(world):

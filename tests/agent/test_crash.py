@@ -15,7 +15,7 @@ class Killed(BaseException):
 
 
 CALLS = ("define", "start", "resume", "shut_down", "power_off", "remove", "plug", "unplug")
-DISK_CALLS = ("image", "root", "config_drive", "remove")
+DISK_CALLS = ("image", "made", "root", "config_drive", "remove")
 
 
 class Reaper:

@@ -1,19 +1,15 @@
-"""What guests are told: as Nova words it, byte for byte in ``golden/metadata.txt``."""
+"""What guests are told: as Nova words it, byte for byte in ``tests/golden/agent``."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.agent.hosts import server
 from wolke.agent.metadata import answer, drive_files
 from wolke.wire.wanted import Metadata
-
-GOLDEN = Path(__file__).parent / "golden"
 
 ABOUT = Metadata(
     hostname="web-1.cloud.internal",
@@ -54,26 +50,18 @@ def tree(server, path: str = "") -> list[str]:
     return lines
 
 
-def checked_with(name: str, text: str) -> None:
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    assert text == path.read_text(), f"if this is meant: UPDATE_GOLDEN=1 pytest {Path(__file__).name}"
+def test_the_service_tells_a_full_server(golden):
+    golden("agent/metadata.txt", "\n".join(tree(FULL)) + "\n")
 
 
-def test_the_service_tells_a_full_server():
-    checked_with("metadata.txt", "\n".join(tree(FULL)) + "\n")
+def test_the_service_tells_a_bare_server(golden):
+    golden("agent/metadata-bare.txt", "\n".join(tree(BARE)) + "\n")
 
 
-def test_the_service_tells_a_bare_server():
-    checked_with("metadata-bare.txt", "\n".join(tree(BARE)) + "\n")
-
-
-def test_the_config_drive_holds_the_same_documents_and_the_password():
+def test_the_config_drive_holds_the_same_documents_and_the_password(golden):
     files = drive_files(FULL, seed=b"seed")
     text = [f"== {path}\n{content.decode('utf-8', 'backslashreplace')}" for path, content in sorted(files.items())]
-    checked_with("config-drive.txt", "\n".join(text) + "\n")
+    golden("agent/config-drive.txt", "\n".join(text) + "\n")
     for path, content in files.items():
         if path.startswith("openstack/"):
             told = answer(FULL, path, seed=b"seed")

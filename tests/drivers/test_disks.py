@@ -56,6 +56,15 @@ def test_an_image_is_fetched_once(disks: Disks | FakeDisks) -> None:
     assert len(brought) == 1
 
 
+def test_a_disk_that_was_made_is_found_without_its_image(disks: Disks | FakeDisks) -> None:
+    image = announced(RAW)
+    assert disks.made("server") is None
+    root = disks.root("server", disks.image(image, bringing(RAW)), wanted.Disk(image=image, size_gib=1))
+    assert disks.made("server") == root
+    disks.remove("server")
+    assert disks.made("server") is None
+
+
 def test_callers_at_the_same_time_share_one_fetch(disks: Disks | FakeDisks) -> None:
     image, brought, go = announced(RAW), [], threading.Event()
 

@@ -283,11 +283,22 @@ class Guests:
         return True
 
     def define(self, server: wanted.Server) -> bool:
+        root = self.disks.made(server.id) or self.make_disk(server)
+        if root is None:
+            return False
+        drive = None
+        if server.config_drive:
+            drive = self.disks.config_drive(server.id, drive_files(server, seed=os.urandom(512)))
+        self.hypervisor.define(server, root, drive)
+        return True
+
+    def make_disk(self, server: wanted.Server) -> Path | None:
+        """The root disk out of its image; None while another guest fetches that image: the server is woken then."""
         image = server.disk.image
         with self.lock:
             if image.id in self.fetching:
                 self.fetching[image.id].add(server.id)
-                return False
+                return None
             self.fetching[image.id] = set()
         try:
             path = self.disks.image(image, lambda path: self.fetch(image.id, path))
@@ -296,12 +307,7 @@ class Guests:
                 for id in self.fetching.pop(image.id):
                     if waiting := self.works.get(id):
                         self._wake(waiting, 0)
-        root = self.disks.root(server.id, path, server.disk)
-        drive = None
-        if server.config_drive:
-            drive = self.disks.config_drive(server.id, drive_files(server, seed=os.urandom(512)))
-        self.hypervisor.define(server, root, drive)
-        return True
+        return self.disks.root(server.id, path, server.disk)
 
     def succeeded(self, work: Work, server: wanted.Server) -> None:
         work.answered, work.failures, work.error, work.hint, work.last = server.revision, 0, "", "", None

@@ -102,6 +102,10 @@ class Disks:
                 lock.release()
 
     # Servers -----------------------------------------------------------------
+    def made(self, id: str) -> Path | None:
+        path = self.homes / _plain(id) / "root.qcow2"
+        return path if path.exists() else None
+
     def root(self, id: str, image: Path, disk: wanted.Disk) -> Path:
         home = self._home(id)
         path = home / "root.qcow2"

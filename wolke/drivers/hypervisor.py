@@ -75,6 +75,9 @@ class Disks(Protocol):
     def image(self, image: wanted.Image, fetch: Callable[[Path], None]) -> Path:
         """The image's file; ``fetch(path)`` brings it when it is not here, then size and checksum are compared."""
 
+    def made(self, id: str) -> Path | None:
+        """The root disk of a server if there is one; it needs no fetching of an image any more."""
+
     def root(self, id: str, image: Path, disk: wanted.Disk) -> Path:
         """The root disk of a server, made on first call: a copy-on-write child of the image."""
 

@@ -42,6 +42,10 @@ class FakeDisks:
             self.images[path] = image.size if image.disk_format == "raw" else int.from_bytes(head[24:32])
         return path
 
+    def made(self, id: str) -> Path | None:
+        with self._lock:
+            return self.roots[id][0] if id in self.roots else None
+
     def root(self, id: str, image: Path, disk: wanted.Disk) -> Path:
         with self._lock:
             if id in self.roots:
