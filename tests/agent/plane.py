@@ -42,6 +42,7 @@ class Plane(ThreadingHTTPServer):
         self.slice = b""
         self.bell = threading.Condition()
         self.peers: list[str] = []
+        self.serials: list[int] = []  # of the certificates that were shown
 
     @property
     def url(self) -> str:
@@ -82,7 +83,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def certificate(self) -> str:
         der = self.connection.getpeercert(binary_form=True)
-        return pki.common_name(x509.load_der_x509_certificate(der)) if der else ""
+        if not der:
+            return ""
+        shown = x509.load_der_x509_certificate(der)
+        self.server.serials.append(shown.serial_number)
+        return pki.common_name(shown)
 
     def do_POST(self) -> None:
         asked = json.loads(self.body())

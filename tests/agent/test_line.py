@@ -62,6 +62,19 @@ def test_a_token_is_exchanged_for_a_certificate_once(plane, node, tmp_path):
         Node(tmp_path / "other", "alpha").join(plane.url, plane.token)
 
 
+def test_a_host_whose_certificate_has_expired_joins_again(plane, node, tmp_path):
+    request = node.request("key.new")
+    year_ago = time.time() - 365 * 86400
+    node.adopt(plane.ca.sign_request(request, "alpha", year_ago).public_bytes(pki.PEM).decode(), plane.ca.pem)
+    assert not node.joined
+    with pytest.raises(JoinRefused, match="no valid certificate"):
+        joined(node, plane.url, None, threading.Event())
+    plane.used.clear()
+    (tmp_path / "token").write_text(plane.token.whole)
+    joined(node, plane.url, tmp_path / "token", threading.Event())
+    assert node.joined
+
+
 def test_the_secret_is_not_told_to_another_control_plane(plane, tmp_path):
     token = Token(plane.token.whole, "0" * 64)
     with pytest.raises(JoinRefused, match="authority"):
@@ -131,12 +144,11 @@ def test_images_are_streamed_and_a_torn_one_is_an_error(link, tmp_path):
 
 
 def test_a_renewed_certificate_is_used_from_the_next_connection_on(plane, node, link, tmp_path):
-    before = node.certificate.read_text()
-    context = node.server_context()
-    node.renew(link, [link.context, context])
-    assert node.certificate.read_text() != before
+    link.image("big", tmp_path / "big")
+    node.renew(link, [link.context, node.server_context()])
+    link.image("big", tmp_path / "big")
+    assert plane.serials[-1] != plane.serials[0] == plane.serials[1]
     assert node.renewal_due() > time.time()
-    HttpsLink(plane.url, node.client_context()).image("big", tmp_path / "big")
 
 
 @pytest.mark.parametrize("at", range(4))

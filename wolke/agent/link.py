@@ -45,9 +45,15 @@ class HttpsLink:
     """
 
     def __init__(self, control: str, context: ssl.SSLContext) -> None:
+        self.control, self.context = control, context
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Use no connection again that was opened before: it bears the certificate of that time. Calls under way end as they would."""
         limits = httpx.Limits(max_connections=16, keepalive_expiry=60)
-        self.context = context
-        self.client = httpx.Client(base_url=control, verify=context, limits=limits, timeout=15.0, trust_env=False)
+        self.client = httpx.Client(
+            base_url=self.control, verify=self.context, limits=limits, timeout=15.0, trust_env=False
+        )
 
     def close(self) -> None:
         self.client.close()

@@ -55,7 +55,10 @@ class Node:
 
     @property
     def joined(self) -> bool:
-        return self.certificate.exists() and self.key.exists()
+        """A host that was off for longer than its certificate lives has to join again."""
+        if not (self.certificate.exists() and self.key.exists()):
+            return False
+        return datetime.now(UTC) < x509.load_pem_x509_certificate(self.certificate.read_bytes()).not_valid_after_utc
 
     def request(self, name: str) -> str:
         """A new key in ``name`` and the signing request for it, PEM."""
@@ -129,6 +132,7 @@ class Node:
         self.adopt(link.renew(self.request("key.new")), self.ca.read_text())
         for context in contexts:
             context.load_cert_chain(self.certificate, self.key)
+        link.reconnect()  # the control plane refuses the old certificate as soon as it has seen the new one
         log.info("certificate renewed, next at %s", datetime.fromtimestamp(self.renewal_due(), UTC))
 
 
@@ -137,7 +141,7 @@ def joined(node: Node, control: str, token_file: Path | None, stop: threading.Ev
     node.finish()
     while not node.joined and not stop.is_set():
         if token_file is None or not token_file.exists():
-            raise JoinRefused("this host has not joined yet and there is no join token")
+            raise JoinRefused("this host has no valid certificate and there is no join token")
         try:
             node.join(control, Token.parsed(token_file.read_text()))
         except LinkError as error:
