@@ -1,26 +1,25 @@
 """What the northbound driver costs with 0, 1000 and 5000 ports in one switch and one port group: it must stay flat.
 
-Usage: ``python benchmarks/northbound.py [--json]``; needs OVN's schema and ovsdb-server, nothing runs beside it.
+Needs OVN's schema and an ovsdb-server of its own; nothing else runs beside it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from benchmarks.figures import Figure, Report, percentile, seconds_of
 from wolke.drivers.ovn import Northbound
 from wolke.drivers.rows import Insert, Row, plan
 
 SCHEMA = "/usr/share/ovn/ovn-nb.ovsschema"
 ROUNDS = 50
+PART = "northbound driver"
 
 
 def port(number: int) -> Row:
@@ -31,38 +30,41 @@ def port(number: int) -> Row:
 
 
 def median_ms(call: Callable[[int], object]) -> float:
-    took = []
-    for number in range(ROUNDS):
-        start = time.perf_counter()
-        call(number)
-        took.append(time.perf_counter() - start)
-    return statistics.median(took) * 1000
+    return percentile([seconds_of(partial(call, number)) for number in range(ROUNDS)], 0.5) * 1000
 
 
-def rss_kib() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
+def rss_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
-def measure(remote: str, ports: int) -> dict[str, float]:
-    before = rss_kib()
+def measure(report: Report, remote: str, ports: int) -> None:
+    before = rss_mib()
     north = Northbound(remote, patience=60)
-    start = time.perf_counter()
-    north.start()
-    north.owners()
-    connected = time.perf_counter() - start
-    memory = rss_kib() - before
+
+    def load() -> None:
+        north.start()
+        north.owners()
+
+    def insert(number: int) -> None:
+        north.apply(plan([port(60000 + number)], north.rows(f"port/{60000 + number}")))
+
+    def delete(number: int) -> None:
+        north.apply(plan([], north.rows(f"port/{60000 + number}")))
+
+    def add(what: str, value: float, unit: str, cpu: float | None = None) -> None:
+        report.add(Figure(PART, what, value, unit, ports, cpu=cpu))
+
+    loaded = seconds_of(load)
+    memory = rss_mib() - before
     cpu = time.process_time()
-    found = {
-        "ports": ports,
-        "insert_ms": median_ms(lambda n: north.apply(plan([port(60000 + n)], north.rows(f"port/{60000 + n}")))),
-        "delete_ms": median_ms(lambda n: north.apply(plan([], north.rows(f"port/{60000 + n}")))),
-        "cpu_ms": (time.process_time() - cpu) / ROUNDS / 2 * 1000,
-        "rows_us": median_ms(lambda n: north.rows("port/1")) * 1000,
-        "load_s": connected,
-        "memory_mib": memory / 1024,
-    }
+    took = median_ms(insert), median_ms(delete)
+    each = (time.process_time() - cpu) / ROUNDS / 2 * 1000
+    add("insert a port's rows", took[0], "ms", cpu=each)
+    add("delete a port's rows", took[1], "ms", cpu=each)
+    add("rows of one owner", median_ms(lambda _: north.rows("port/1")), "ms")
+    add("copy of the database loaded", loaded * 1000, "ms")
+    add("memory of the copy", memory, "MiB")
     north.close()
-    return found
 
 
 def fill(remote: str, first: int, last: int) -> None:
@@ -79,31 +81,18 @@ def fill(remote: str, first: int, last: int) -> None:
     os._exit(0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
+def run(report: Report, *, quick: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="wolke-bench-") as directory:
         database, remote = f"{directory}/nb.db", f"unix:{directory}/s"
         subprocess.run(["ovsdb-tool", "create", database, SCHEMA], check=True)
         words = ["ovsdb-server", f"--remote=p{remote}", f"--unixctl={directory}/c", "--no-chdir", database]
         server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            results, filled = [], 0
-            for ports in (0, 1000, 5000):
+            filled = 0
+            for ports in (0, 1000) if quick else (0, 1000, 5000):
                 fill(remote, filled, ports)
                 filled = ports
-                results.append(measure(remote, ports))
+                measure(report, remote, ports)
         finally:
             server.kill()
             server.wait()
-    if options.json:
-        json.dump(results, sys.stdout)
-        return
-    print("  ".join(f"{name:>10}" for name in results[0]))
-    for result in results:
-        print("  ".join(f"{value:>10.2f}" for value in result.values()))
-
-
-if __name__ == "__main__":
-    main()
