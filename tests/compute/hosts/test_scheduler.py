@@ -134,27 +134,29 @@ def test_an_operators_host_and_zone_are_kept(cloud, farm):
 
 
 def test_claims_at_the_same_time_never_exceed_the_room(cloud, farm):
-    """Eight schedulers at once on servers for which half of the room is missing."""
-    for name in ("h1", "h2"):
-        cloud.add_host(name, vcpus=2, ram_mib=100_000)
+    """Eight schedulers at once, each twice with servers of its own and once with everybody's, and room for five."""
+    for number in range(5):
+        cloud.add_host(f"h{number}", ram_mib=512)
     image = farm.image()
-    ids = [farm.server(image=image, vcpus=2) for _ in range(16)]
+    common = farm.server(image=image)
+    mine = [[farm.server(image=image), common, farm.server(image=image)] for _ in range(8)]
     start = threading.Barrier(8)
 
-    def claim(mine):
+    def claim(ids):
         start.wait()
-        for id in mine:
+        for id in ids:
             schedule(cloud.app, id)
 
-    threads = [threading.Thread(target=claim, args=(ids[at::4],)) for at in range(4) for _ in range(2)]
+    threads = [threading.Thread(target=claim, args=(ids,)) for ids in mine]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     with cloud.app.database.read() as db:
-        used = dict(db.execute(select(Server.host, func.sum(Server.vcpus)).group_by(Server.host)).all())
-    assert used == {"h1": 8, "h2": 8, "": 16}  # 2 CPUs times the ratio of 4
-    assert all(farm.row(id).host or farm.row(id).schedule_error for id in ids)
+        there = dict(db.execute(select(Server.host, func.count()).group_by(Server.host)).all())
+        told = db.scalar(select(func.sum(Host.wanted_revision)))
+    assert there == {"h0": 1, "h1": 1, "h2": 1, "h3": 1, "h4": 1, "": 12}
+    assert told == 5 + 5  # each host was told once
 
 
 def test_a_server_is_scheduled_once(cloud, farm):
