@@ -205,6 +205,7 @@ def lock(ctx: Ctx, server: Server, body: Locked | None) -> None:
     given = body.locked_reason if body is not None else UNSET
     server.locked_reason = None if given is UNSET else given
     begin(ctx, server, "lock", done=True)
+    bump(ctx.db, server.host)  # the host answers each revision
 
 
 OVERRIDE = rule("os-lock-server", "unlock:unlock_override", policy.admin)
@@ -217,3 +218,4 @@ def unlock(ctx: Ctx, server: Server, body: Any) -> None:
         ctx.require(OVERRIDE, server)
     server.locked, server.locked_by, server.locked_reason = False, "", None
     begin(ctx, server, "unlock", done=True)
+    bump(ctx.db, server.host)
