@@ -4,17 +4,42 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from wolke.compute import flavor_extra_specs, flavors, keypairs, quotas, server_groups, versions
+from wolke.compute import (
+    extensions,
+    flavor_extra_specs,
+    flavors,
+    keypairs,
+    quotas,
+    security_groups,
+    server_groups,
+    usage,
+    versions,
+    zones,
+)
 from wolke.compute.hosts import aggregates, console, hypervisors, scheduler, services
 from wolke.compute.hosts.line import Line
-from wolke.compute.servers import actions, api, cards, consoles, create, history, past
+from wolke.compute.servers import (
+    actions,
+    api,
+    cards,
+    consoles,
+    create,
+    history,
+    interfaces,
+    metadata,
+    password,
+    past,
+    tags,
+)
+from wolke.compute.servers import security_groups as server_security_groups
 from wolke.compute.service import compute
 from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane
 
 RESOURCES = (  # their calls are declared by import
-    versions, flavors, flavor_extra_specs, keypairs, server_groups, quotas, api, create, history, consoles,
+    versions, extensions, flavors, flavor_extra_specs, keypairs, server_groups, quotas, usage, zones, security_groups,
+    api, create, history, consoles, metadata, tags, interfaces, password, server_security_groups,
     services, hypervisors, aggregates,
 )  # fmt: skip
 actions.declare()

@@ -142,9 +142,9 @@ def written(
     return servers
 
 
-def put_cards(ctx: Ctx, server: Server, wanted: Sequence[cards.Card], groups: Sequence[str] | None) -> None:
+def put_cards(ctx: Ctx, server: Server, wanted: Sequence[cards.Card], groups: Sequence[str] | None) -> list[str]:
     """Ports for the server. What the body names and the network does not have is the body's fault: 400, not 404."""
     try:
-        cards.add(ctx, server, wanted, groups)
+        return cards.add(ctx, server, wanted, groups)
     except (NotFound, IpAddressInUse) as error:
         raise BadRequest(str(error)) from error
