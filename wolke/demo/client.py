@@ -36,7 +36,8 @@ class Client:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(self.clouds), "OS_CLOUD": self.cloud}
-        self.say(f"{self.cloud:5} openstack {' '.join(words)}")
+        shown = ["***" if before == "--password" else word for before, word in zip(["", *words], words, strict=False)]
+        self.say(f"{self.cloud:5} openstack {' '.join(shown)}")
         return subprocess.run(
             [program(), *words], env=environment, text=True, capture_output=True, timeout=COMMAND_SECONDS, check=False
         )

@@ -211,3 +211,7 @@ class ExternalNetworkInUse(Conflict):
 
 class NetworkMTUSubnetConflict(BadRequest):
     pass
+
+
+class InvalidQuotaValue(Conflict):
+    pass

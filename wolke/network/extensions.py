@@ -35,6 +35,7 @@ EXTENSIONS = {
     "port-security-groups-filtering": "Port filtering on security groups",
     "project-id": "project_id field enabled",
     "provider": "Provider Network",
+    "quota-check-limit": "Quota engine limit check",
     "quota_details": "Quota details management support",
     "quotas": "Quota management support",
     "revision-if-match": "If-Match constraints based on revision_number",

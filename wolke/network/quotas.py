@@ -16,6 +16,7 @@ from wolke.core.bodies import envelope, given
 from wolke.core.db import Json
 from wolke.core.http import Ctx
 from wolke.core.quota import DEFAULT_CLASS, QuotaLimit, limits, quotas, reset, set_limits
+from wolke.network import errors
 from wolke.network.service import network
 
 Limit = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
@@ -33,9 +34,17 @@ def asked(ctx: Ctx, rule: str) -> str:
     return project_id
 
 
+def check(ctx: Ctx, project_id: str, wanted: dict[str, int]) -> None:
+    """Raises InvalidQuotaValue where a project already uses more than it is to have."""
+    under = [one.resource for one in quotas(NAME) if 0 <= wanted.get(one.resource, -1) < one.used(ctx.db, project_id)]
+    if under:
+        raise errors.InvalidQuotaValue(f"Change would make usage less than 0 for the following resources: {under}.")
+
+
 def declare() -> None:
     """The calls; after every resource has declared its quota, because the body names them all."""
     fields: list[Any] = [(one.resource, Limit | UnsetType, UNSET) for one in quotas(NAME)]
+    fields += [("check_limit", bool, False), ("force", bool, False)]
     body = msgspec.defstruct("Quota", fields, forbid_unknown_fields=True, kw_only=True)
 
     @network.call("GET", "/v2.0/quotas", rule=list_rule)
@@ -81,7 +90,11 @@ def declare() -> None:
     def update(ctx: Ctx, whole: Any) -> Json:
         """Change a project's quotas."""
         project_id = asked(ctx, update_rule)
-        set_limits(ctx.db, NAME, project_id, given(whole.quota))
+        wanted = given(whole.quota)
+        force = wanted.pop("force")
+        if wanted.pop("check_limit") and not force:
+            check(ctx, project_id, wanted)
+        set_limits(ctx.db, NAME, project_id, wanted)
         return {"quota": limits(ctx.db, NAME, project_id)}
 
     @network.call("DELETE", "/v2.0/quotas/{project_id}", rule=delete_rule, status=204)
