@@ -31,7 +31,7 @@ COALESCE_SECONDS = 0.1  # between two reports
 CONFIGURE_SECONDS = 5.0  # between two tries to configure the virtual switch
 SWEEP_SECONDS = 86400.0  # an image that no disk stands on is kept for up to a day (Nova does the same)
 FIRST_SWEEP_SECONDS = 3600.0
-LONGEST_WAIT = 30.0  # between two tries to reach the control plane
+LONGEST_WAIT = 5.0  # between two tries to reach the control plane
 WORKERS = 8
 
 
