@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -161,7 +162,7 @@ class Made(Body, kw_only=True):
     fingerprint: str
 
 
-def prepare(app: App, caller: Caller, body: CreateKeyPair) -> Made:
+def prepare(app: App, caller: Caller, path: Mapping[str, str], body: CreateKeyPair) -> Made:
     asked = body.keypair
     if asked.type == "x509":
         raise BadRequest("Invalid input for keypair.type: this cloud keeps keys of type ssh only")

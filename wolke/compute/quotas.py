@@ -166,10 +166,11 @@ def remove(ctx: Ctx) -> None:
 
 # The default class ------------------------------------------------------------------------------------------------
 def class_shown(ctx: Ctx, limits: Mapping[str, int]) -> Json:
+    """Sets of classes have known the server groups, and no more the network's things, since 2.50 only."""
     found = shown(ctx, limits)
     if ctx.version < (2, 50):
-        return {name: value for name, value in found.items() if name not in GROUPS}
-    return {name: value for name, value in found.items() if name not in PROXIED}
+        return {name: value for name, value in found.items() if name not in GROUPS} | dict.fromkeys(PROXIED, -1)
+    return found
 
 
 def default_class(ctx: Ctx) -> str:

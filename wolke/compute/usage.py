@@ -45,7 +45,7 @@ def period(ctx: Ctx) -> tuple[float, float]:
 
 def servers_in(ctx: Ctx, start: float, stop: float, project_id: str = "") -> list[Any]:
     """Rows of the servers that ran within a period; since 2.40 a page of them."""
-    ran = (Server.launched_at > 0) & (Server.launched_at < stop)
+    ran = (Server.launched_at > 0) & (Server.launched_at <= stop)
     query = select(Server.__table__).where(ran, or_(Server.deleted_at == 0, Server.deleted_at > start))
     if project_id:
         query = query.where(Server.project_id == project_id)

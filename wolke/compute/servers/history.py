@@ -60,7 +60,7 @@ def view(ctx: Ctx, action: Any) -> Json:
         "user_id": action.user_id, "project_id": action.project_id, "start_time": moment(action.started_at),
         "message": "Error" if action.error else None,
     }  # fmt: skip
-    if ctx.version >= (2, 51):
+    if ctx.version >= (2, 58):
         shown["updated_at"] = moment(action.finished_at or action.started_at)
     return shown
 
