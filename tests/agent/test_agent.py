@@ -171,6 +171,16 @@ def test_failures_are_told_back_off_and_end_with_a_new_wish(world):
     assert world.control.told(OTHER).state is State.RUNNING
 
 
+def test_weeks_of_failures_do_not_end_the_agent(world):
+    world.host.disks.full = True
+    world.control.want(server())
+    for _ in range(1100):
+        world.settle(601)
+    world.host.disks.full = False
+    world.settle(601)
+    assert world.control.told().state is State.RUNNING
+
+
 def test_what_the_driver_refuses_is_told_in_its_words(world):
     world.control.want(server(hints={"hw_machine_type": "x"}))
     world.settle()

@@ -311,7 +311,7 @@ class Agent:
             except LinkError as error:
                 self._lost(error)
                 failures += 1
-                stop.wait(min(LONGEST_WAIT, 2.0**failures / 2))
+                stop.wait(min(LONGEST_WAIT, 2.0 ** min(failures, 10) / 2))
             except Exception:
                 if not stop.is_set():
                     log.exception("taking the slice failed")
@@ -330,7 +330,7 @@ class Agent:
             except Exception:
                 log.exception("reporting failed")
                 failures += 1
-            stop.wait(min(LONGEST_WAIT, COALESCE_SECONDS * 2**failures))
+            stop.wait(min(LONGEST_WAIT, COALESCE_SECONDS * 2 ** min(failures, 10)))
 
 
 def guarded(work: Callable[..., object], *arguments: object) -> None:

@@ -315,7 +315,7 @@ class Guests:
     def failed(self, work: Work, error: Exception) -> float:
         """Keep what went wrong in words for the project and for the operator; when to try again."""
         work.failures += 1
-        wait = min(LONGEST_BACK_OFF, 2.0**work.failures)
+        wait = min(LONGEST_BACK_OFF, 2.0 ** min(work.failures, 10))
         work.last = None
         if isinstance(error, DriverError):
             work.error, work.hint = str(error), error.hint
