@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from wolke.lab import Lab, wait_for
+from wolke.lab.lab import together
 from wolke.lab.node import NETNS, processes
 
 pytestmark = pytest.mark.real
@@ -31,7 +33,7 @@ def leftovers(name):
         for pid, words in processes().items()
         if f"/{name}" in " ".join(words) and pid != os.getpid()
     ]
-    found += [path.name for path in NETNS.glob("*") if f"-{name}-" in path.name]
+    found += [path.name for path in NETNS.glob("*") if f"-{name}" in path.name]
     found += [line for line in Path("/proc/mounts").read_text().splitlines() if name in line]
     found += [path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(("u-", "p-", "br-"))]
     found += [
@@ -100,4 +102,18 @@ def test_a_kernel_without_bridges_gets_its_segments_from_userspace_ovs(name):
     answered = ["ping", "-c", "1", "-W", "1", "100.64.0.1"]
     assert wait_for(lambda: lab.host(1).run(answered, check=False).returncode == 0, 20)
     lab.down()
+    assert leftovers(name) == []
+
+
+def test_two_labs_that_start_together_are_apart(name):
+    labs = [Lab(f"{name}{letter}") for letter in "ab"]
+    try:
+        together(partial(lab.up, control_plane=False) for lab in labs)
+        assert labs[0].facts.port != labs[1].facts.port
+        labs[0].down()
+        labs[1].ovn_nbctl("--wait=hv", "sync")
+        assert all(process["running"] for process in labs[1].status().values())
+    finally:
+        for lab in labs:
+            lab.down()
     assert leftovers(name) == []

@@ -70,7 +70,7 @@ def prepare(lab: Lab) -> None:
         "underlay_mtu": wires.MTU,
         "physical_networks": {"public": {"mtu": wires.MTU}},
     }
-    config(lab).write_text(toml(settings))
+    write_secret(config(lab), toml(settings))  # the database's URL may hold a password
     lab.control.run([*WOLKE, "init", "--config", str(config(lab))], env=ENVIRONMENT, timeout=120)
 
 

@@ -123,9 +123,10 @@ def entry(url: str, username: str, password: str, project: str) -> dict[str, Any
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write the whole file, readable by its owner only."""
+    """Write the whole file, readable only by its owner: whoever called sudo."""
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(text)
+        os.fchown(out.fileno(), int(os.environ.get("SUDO_UID", "0")), int(os.environ.get("SUDO_GID", "0")))
     temporary.replace(path)

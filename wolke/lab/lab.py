@@ -107,9 +107,10 @@ class Lab:
             self.facts.control_plane = self.facts.control_plane or control_plane
             self.facts.database = self.facts.database or self._asked[1]
             self.facts.kernel_bridges = self.facts.kernel_bridges and self._asked[2]
-            self.facts.port = self.facts.port or free_port()
             self.facts.made_netns = self.facts.made_netns or not netns_mounted()
-            self._write()
+            with locked(self.directory.parent / "ports.lock"):  # two labs that start together do not choose the same
+                self.facts.port = self.facts.port or free_port(ports_of(self.directory.parent))
+                self._write()
             with self._step("nodes and cables"):
                 self._nodes()
             parts = ["control", *(host.name for host in self.hosts)]
@@ -203,8 +204,11 @@ class Lab:
                 shutil.rmtree(self.directory, ignore_errors=True)
         if not keep:
             self._lock.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # other labs live there
-                self.directory.parent.rmdir()
+            base = self.directory.parent
+            if not any(base.glob("*/lab.json")) and {path.name for path in base.iterdir()} <= {"ports.lock"}:
+                (base / "ports.lock").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # another lab begins there
+                    base.rmdir()
         self.facts = self._read()
 
     # Processes ----------------------------------------------------------------
@@ -295,17 +299,9 @@ class Lab:
     def _lock(self) -> Path:
         return self.directory.with_name(f"{self.directory.name}.lock")
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One ``up`` or ``down`` at a time; the lock goes with the process that holds it."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("w") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.say(f"waiting: another process works on lab {self.name}")
-                fcntl.flock(held, fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        """One ``up`` or ``down`` at a time."""
+        return locked(self._lock, lambda: self.say(f"waiting: another process works on lab {self.name}"))
 
     @contextlib.contextmanager
     def _step(self, title: str) -> Iterator[None]:
@@ -327,12 +323,39 @@ def node_name(given: int | str) -> str:
     return f"h{given}" if isinstance(given, int) else given
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+def free_port(taken: set[int]) -> int:
+    """A port of 127.0.0.1 that nobody listens on and no other lab has chosen."""
     for port in range(FIRST_PORT, FIRST_PORT + 200):
-        try:
-            listening(socket.socket(), "127.0.0.1", port).close()
-            return port
-        except OSError:
+        if port in taken:
             continue
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            listening(probe, "127.0.0.1", port)
+            return port
     raise LabError(f"no free port on 127.0.0.1 from {FIRST_PORT} on")
+
+
+def ports_of(base: Path) -> set[int]:
+    """Ports that the labs of a directory have chosen, also while they do not run."""
+    found = set()
+    for facts in base.glob("*/lab.json"):
+        with contextlib.suppress(OSError, ValueError):  # removed, or not written yet
+            found.add(int(json.loads(facts.read_bytes())["port"]))
+    return found
+
+
+@contextlib.contextmanager
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock file; the lock goes with the process that holds it, however it ends."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(held, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(
+                path.stat(), os.fstat(held.fileno())
+            ):  # else its former holder has removed it
+                yield
+                return
