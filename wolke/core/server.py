@@ -31,6 +31,8 @@ def asgi(app: App, services: Sequence[Service], extra: Sequence[BaseRoute] = ())
     def metrics_page(request: Request) -> Response:
         if request.client and request.client.host not in app.config.metrics_from:
             return JSONResponse({"error": "metrics are for the operator's own network"}, 403)
+        metrics.waiting.clear()  # a kind of which nothing waits any more has no row
+        metrics.failing.clear()
         with app.database.read() as db:
             for kind, waiting, failing in db.execute(
                 select(Work.kind, func.count(), func.count().filter(Work.error != "")).group_by(Work.kind)
