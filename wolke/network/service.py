@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 from sqlalchemy import JSON, ColumnElement, String, and_, cast, func, not_, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -202,13 +202,12 @@ class Collection(collection.Collection[T], Generic[T]):
     def guard(self, ctx: Ctx, action: str, body: Struct, target: Any) -> None:
         """Ask the rule of every guarded attribute that the body gives. Raises Forbidden."""
         guards = self.guards[action]
-        for name, spelt in zip(body.__struct_fields__, body.__struct_encode_fields__, strict=True):
-            if spelt not in guards:
+        for field in structs.fields(body):
+            value = getattr(body, field.name)
+            if field.encode_name not in guards or value is UNSET:
                 continue
-            value = getattr(body, name)
-            if value is UNSET or (action == "create" and value in (None, False, "", [], {})):
-                continue
-            ctx.require(f"{action}_{self.singular}:{spelt}", target)
+            if action == "update" or (value is not None and value != default_of(field)):
+                ctx.require(f"{action}_{self.singular}:{field.encode_name}", target)
 
     def find(self, ctx: Ctx, id: str, rule: str) -> T:
         thing = super().find(ctx, id, rule)
@@ -221,6 +220,10 @@ class Collection(collection.Collection[T], Generic[T]):
                     f"Constrained to {match[1]}, but current revision is {thing.revision}"
                 )
         return thing
+
+
+def default_of(field: structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 taggable: dict[str, Collection[Any]] = {}  # path below /v2.0 -> collection
