@@ -18,7 +18,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from wolke.core.app import App
-from wolke.core.errors import BadRequest, Unauthorized
+from wolke.core.errors import BadRequest, NotFound, Unauthorized
 from wolke.identity import passwords
 from wolke.identity.authority import Scope
 from wolke.identity.service import refused
@@ -171,7 +171,10 @@ def forget_failures(app: App, user_id: str) -> None:
 
 def by_token(app: App, db: Session, proof: Proof, given: ByToken) -> None:
     tokens = app.part(Tokens)
-    means = meaning(db, tokens.read(db, given.id))
+    try:
+        means = meaning(db, tokens.read(db, given.id))
+    except Unauthorized as error:  # as Keystone: a token that is no proof any more is one that is not found
+        raise NotFound("Could not find token.") from error
     proof.of(means.user)
     proof.before, proof.credential = means.token, means.credential
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, false, or_, select
+from sqlalchemy import delete as remove
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
@@ -17,7 +18,7 @@ from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
-from wolke.core.work import wake
+from wolke.core.work import wake, wake_all
 from wolke.network import hooks
 from wolke.network.errors import IpAddressGenerationFailure
 from wolke.network.floating_ips.table import OWNER, FloatingIp
@@ -58,6 +59,13 @@ def status_of(one: Any) -> str:
     return "ACTIVE" if one.router_id and one.seen_revision else "DOWN"
 
 
+def by_status(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    active = FloatingIp.router_id.is_not(None) & (FloatingIp.seen_revision > 0)
+    return or_(
+        false(), *({"ACTIVE": active, "DOWN": ~active}[value] for value in values if value in ("ACTIVE", "DOWN"))
+    )
+
+
 def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
     ids = {one.port_id for one in found if one.port_id}
     led = {port.id: port for port in ctx.db.execute(select(Port.__table__).where(Port.id.in_(ids)))} if ids else {}
@@ -88,7 +96,7 @@ def port_details(port: Any) -> Json:
 floating_ips: Collection[FloatingIp] = Collection(
     "/v2.0/floatingips", "floatingip", "floatingips", FloatingIp, views=views, quota="floatingip", error=FloatingIPNotFound,
     title="Floating IP", create_guards={"floating_ip_address": policy.admin},
-    private=("seen_revision", "deleting", "mac_address"),
+    private=("seen_revision", "deleting", "mac_address", "floating_port_id"), filters={"status": by_status},
 )  # fmt: skip
 
 
@@ -138,15 +146,13 @@ def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
 def update(ctx: Ctx, one: FloatingIp, body: Update) -> None:
     if body.description is not UNSET:
         one.description = str(body.description)
-    if body.port_id is UNSET and isinstance(body.fixed_ip_address, str) and one.port_id:
-        lead(ctx, one, one.port_id, body.fixed_ip_address)
-    elif isinstance(body.port_id, str) and body.port_id:
-        lead(ctx, one, body.port_id, None if body.fixed_ip_address is UNSET else body.fixed_ip_address)
-    elif body.port_id is not UNSET or body.fixed_ip_address is UNSET:
-        if body.port_id is not UNSET:
-            nowhere(one)
-    else:
+    port_id = one.port_id if body.port_id is UNSET else body.port_id
+    if port_id and (body.port_id is not UNSET or body.fixed_ip_address is not UNSET):
+        lead(ctx, one, port_id, body.fixed_ip_address or None)
+    elif body.fixed_ip_address:
         raise BadRequest("Bad floatingip request: fixed_ip_address cannot be given without port_id.")
+    elif body.port_id is not UNSET:
+        nowhere(one)
 
 
 @floating_ips.delete
@@ -215,4 +221,27 @@ def ports_gone(db: Session, port_ids: Sequence[str]) -> None:
         wake(db, FloatingIp.__tablename__, one.id)
 
 
+def ports_changed(db: Session, port_ids: Sequence[str]) -> None:
+    """What led to an address that its port has given up leads nowhere; what leads on shows the port as it is now."""
+    db.flush()
+    here = select(FixedIp.port_id, FixedIp.ip_address).where(FixedIp.port_id.in_(port_ids))
+    held = {(row.port_id, row.ip_address) for row in db.execute(here)}
+    for one in db.scalars(select(FloatingIp).where(FloatingIp.port_id.in_(port_ids))):
+        if (one.port_id, one.fixed_ip_address) not in held:
+            nowhere(one)
+            wake(db, FloatingIp.__tablename__, one.id)
+
+
+def network_goes(db: Session, network_id: str) -> None:
+    """Addresses of an external network that lead nowhere go with it; one that leads somewhere keeps it."""
+    idle = FloatingIp.router_id.is_(None) & (FloatingIp.floating_network_id == network_id)
+    for one in db.scalars(select(FloatingIp).where(idle)).all():
+        wake_all(db, [(Port.__tablename__, one.floating_port_id), (FloatingIp.__tablename__, one.id)])
+        db.execute(remove(Port).where(Port.id == one.floating_port_id))
+        db.delete(one)
+    db.flush()
+
+
 hooks.port_goes.append(ports_gone)
+hooks.port_changed.append(ports_changed)
+hooks.network_goes.append(network_goes)

@@ -21,7 +21,7 @@ from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import Work, wake_all
-from wolke.network import errors
+from wolke.network import errors, hooks
 from wolke.network.lane import kind
 from wolke.network.networks.rows import rows
 from wolke.network.networks.table import Network
@@ -301,6 +301,8 @@ def no_gateways(db: Session, network: Network) -> None:
 @networks.delete
 def remove(ctx: Ctx, network: Network) -> None:
     lock(ctx.db, f"network/{network.id}")
+    for listener in hooks.network_goes:
+        listener(ctx.db, network.id)
     ports = ctx.db.execute(select(Port.id, Port.device_owner).where(Port.network_id == network.id)).all()
     if any(port.device_owner not in MANAGED for port in ports):
         raise errors.NetworkInUse(

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from msgspec import UNSET, UnsetType
-from sqlalchemy import select
+from sqlalchemy import false, select, true
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
@@ -21,6 +21,7 @@ from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
 from wolke.network import hooks
+from wolke.network.errors import AvailabilityZoneNotFound
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.api import ZONE, networks
 from wolke.network.networks.table import Network
@@ -70,6 +71,8 @@ class Create(CreateBody):
 
 class Update(UpdateBody):
     admin_state_up: bool | UnsetType = UNSET
+    distributed: bool | UnsetType | None = UNSET
+    ha: bool | UnsetType | None = UNSET
     external_gateway_info: Gateway | UnsetType | None = UNSET
     routes: list[Route] | UnsetType | None = UNSET
 
@@ -109,11 +112,14 @@ def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
 _operator = {"distributed": policy.admin, "ha": policy.admin}
 routers: Collection[Router] = Collection(
     "/v2.0/routers", "router", "routers", Router, views=views, quota="router", error=RouterNotFound,
-    create_guards=_operator, show_guards=_operator, private=("seen_revision", "deleting", "gateway_port_id"),
+    create_guards=_operator, update_guards=_operator, show_guards=_operator,
+    private=("seen_revision", "deleting", "gateway_port_id", "external_network_id", "enable_snat"),
+    filters={"status": lambda ctx, values: true() if "ACTIVE" in values else false()},
 )  # fmt: skip
 policy.rules({
-    "create_router:external_gateway_info:enable_snat": policy.admin,
-    "create_router:external_gateway_info:external_fixed_ips": policy.admin,
+    f"{action}_router:external_gateway_info:{attribute}": policy.admin
+    for action in ("create", "update") for attribute in ("enable_snat", "external_fixed_ips")
+} | {
     "add_router_interface": policy.member,
     "remove_router_interface": policy.member,
 })  # fmt: skip
@@ -121,8 +127,9 @@ policy.rules({
 
 @routers.create
 def create(ctx: Ctx, body: Create) -> Router:
-    if set(body.availability_zone_hints) - {ZONE}:
-        raise BadRequest(f"Invalid input for availability_zone_hints: there is one zone, {ZONE}")
+    if unknown := set(body.availability_zone_hints) - {ZONE}:
+        raise AvailabilityZoneNotFound(f"AvailabilityZone {min(unknown)} could not be found.")
+    refuse_one_place(body)
     router = Router(
         project_id=routers.project_of(ctx, body), name=body.name, description=body.description,
         admin_state_up=body.admin_state_up, availability_zone_hints=body.availability_zone_hints,
@@ -130,19 +137,28 @@ def create(ctx: Ctx, body: Create) -> Router:
     ctx.db.add(router)
     ctx.db.flush()
     if isinstance(body.external_gateway_info, Gateway) and body.external_gateway_info.network_id:
-        set_gateway(ctx, router, body.external_gateway_info)
+        set_gateway(ctx, router, body.external_gateway_info, "create")
     return router
+
+
+def refuse_one_place(body: Create | Update) -> None:
+    """OVN routes on every host and moves the gateway by itself: a router cannot be told to be otherwise."""
+    for name in ("distributed", "ha"):
+        if getattr(body, name) is False:
+            raise BadRequest(f"Invalid input for {name}. Reason: every router is distributed and highly available.")
 
 
 @routers.update
 def update(ctx: Ctx, router: Router, body: Update) -> None:
+    routers.guard(ctx, "update", body, router)
+    refuse_one_place(body)
     for name in ("name", "description", "admin_state_up"):
         if (value := getattr(body, name)) is not UNSET:
             setattr(router, name, value)
     if body.external_gateway_info is not UNSET:
         wanted = body.external_gateway_info
         if isinstance(wanted, Gateway) and wanted.network_id:
-            set_gateway(ctx, router, wanted)
+            set_gateway(ctx, router, wanted, "update")
         else:
             clear_gateway(ctx, router)
     if body.routes is not UNSET:
@@ -192,15 +208,15 @@ def change_routes(ctx: Ctx, change: Any, body: Any) -> Json:
 
 
 # The gateway --------------------------------------------------------------------------------------------------------
-def set_gateway(ctx: Ctx, router: Router, wanted: Gateway) -> None:
+def set_gateway(ctx: Ctx, router: Router, wanted: Gateway, action: str) -> None:
     outside = ctx.db.get(Network, networks.seen(ctx, str(wanted.network_id)).id)
     assert outside
     if not outside.external:
         raise BadRequest(f"Bad router request: Network {outside.id} is not an external network.")
     if wanted.enable_snat not in (UNSET, True):
-        ctx.require("create_router:external_gateway_info:enable_snat", router)
+        ctx.require(f"{action}_router:external_gateway_info:enable_snat", router)
     if isinstance(wanted.external_fixed_ips, list) and wanted.external_fixed_ips:
-        ctx.require("create_router:external_gateway_info:external_fixed_ips", router)
+        ctx.require(f"{action}_router:external_gateway_info:external_fixed_ips", router)
     router.enable_snat = router.enable_snat if wanted.enable_snat is UNSET else bool(wanted.enable_snat)
     given = wanted.external_fixed_ips if isinstance(wanted.external_fixed_ips, list) else []
     if router.external_network_id == outside.id and not given:

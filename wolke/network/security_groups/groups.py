@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, false, func, select, true
 
 from wolke.core.bodies import UNSET, UnsetType
 from wolke.core.db import Json
@@ -76,6 +76,7 @@ class Groups(Collection[SecurityGroup]):
 security_groups = Groups(
     "/v2.0/security-groups", "security_group", "security_groups", SecurityGroup, views=views, quota="security_group",
     error=SecurityGroupNotFound, title="Security group",
+    filters={"shared": lambda ctx, values: false() if "true" in map(str.lower, values) else true()},
 )  # fmt: skip
 
 
@@ -83,8 +84,7 @@ security_groups = Groups(
 def create(ctx: Ctx, body: Create) -> SecurityGroup:
     owner = security_groups.project_of(ctx, body)
     default_group(ctx, owner)
-    if body.name == "default":
-        raise SecurityGroupDefaultAlreadyExists("Default security group already exists.")
+    refuse_second_default(body.name)
     group = SecurityGroup(project_id=owner, name=body.name, description=body.description, stateful=body.stateful)
     group.created_at = ctx.now
     ctx.db.add(group)
@@ -97,6 +97,8 @@ def create(ctx: Ctx, body: Create) -> SecurityGroup:
 def update(ctx: Ctx, group: SecurityGroup, body: Update) -> None:
     if existing(ctx.db, group.project_id) == group.id and body.name not in (UNSET, group.name):
         raise SecurityGroupCannotUpdateDefault("Updating default security group not allowed.")
+    if body.name != group.name:
+        refuse_second_default(body.name)
     if body.stateful not in (UNSET, group.stateful) and used(ctx, group.id):
         raise SecurityGroupInUse(f"Security Group {group.id} in use: stateful cannot be changed while ports use it.")
     for name in ("name", "description", "stateful"):
@@ -114,6 +116,12 @@ def remove(ctx: Ctx, group: SecurityGroup) -> None:
     for other in set(ctx.db.scalars(select(SecurityGroupRule.security_group_id).where(pointing))) - {group.id}:
         ctx.wake(SecurityGroup.__tablename__, other)
     ctx.db.execute(delete(SecurityGroupRule).where(pointing | (SecurityGroupRule.security_group_id == group.id)))
+
+
+def refuse_second_default(name: str | UnsetType) -> None:
+    """The name belongs to the one group that each project has from the start."""
+    if name is not UNSET and name.lower() == "default":
+        raise SecurityGroupDefaultAlreadyExists("Default security group already exists.")
 
 
 def used(ctx: Ctx, group_id: str) -> bool:

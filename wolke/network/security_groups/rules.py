@@ -95,9 +95,7 @@ def view(rule: Any) -> Json:
         "port_range_max": rule.port_range_max,
         "remote_ip_prefix": rule.remote_ip_prefix,
         "remote_group_id": rule.remote_group_id,
-        "remote_address_group_id": None,
         "normalized_cidr": rule.remote_ip_prefix,
-        "belongs_to_default_sg": None,
     }
 
 
@@ -126,11 +124,9 @@ def check_ports(protocol: str | None, ethertype: str, low: int | None, high: int
         raise SecurityGroupProtocolRequiredWithPorts("Must also specify protocol if port range is given.")
     value = number(protocol, ethertype)
     if value in ICMP:
-        for field, given in (("port-range-min (type)", low), ("port-range-max (code)", high)):
+        for field, given in (("type (port-range-min)", low), ("code (port-range-max)", high)):
             if given is not None and not 0 <= given <= 255:
-                raise SecurityGroupInvalidIcmpValue(
-                    f"Invalid value for ICMP {field}: {given}. It must be from 0 to 255."
-                )
+                raise SecurityGroupInvalidIcmpValue(f"Invalid value for ICMP {field} {given}. It must be 0 to 255.")
         if low is None:
             raise SecurityGroupMissingIcmpType(
                 f"ICMP code (port-range-max) {high} is provided but ICMP type (port-range-min) is missing."
