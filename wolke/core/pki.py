@@ -181,10 +181,8 @@ def server_context(authority: Authority, own: Issued) -> ssl.SSLContext:
 
 
 def client_context(authority: Authority, own: Issued) -> ssl.SSLContext:
-    """For our connections to agents; the caller checks the name in the certificate (``common_name``), not the address."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    return equipped(context, authority, own)
+    """For our connections to agents, which are asked for by the host's name (``server_hostname``), not by their address."""
+    return equipped(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), authority, own)
 
 
 def equipped(context: ssl.SSLContext, authority: Authority, own: Issued) -> ssl.SSLContext:
