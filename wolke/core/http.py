@@ -135,8 +135,8 @@ class Call:
     since: Version = (0, 0)  # microversions that know this call
     until: Version = (99, 999)
     summary: str = ""
-    prepare: Callable[[App, Caller, Mapping[str, str], Any], Any] | None = None  # slow work on the body, before a transaction
-    # is open: (app, caller, parts of the path, body) -> what the handler gets as its body
+    # slow work on the body, before a transaction is open: (app, caller, parts of the path, body) -> what the handler gets as its body
+    prepare: Callable[[App, Caller, Mapping[str, str], Any], Any] | None = None
     reads: bool = False  # a write method that changes nothing of ours (a token, a dry run)
 
 
@@ -297,7 +297,11 @@ class Endpoint:
             caller = self._caller(call, told)
             body: tuple[Any, ...] = ()
             if call.body is not None:
-                body = (call.decode(told.raw, version) if call.decode else parse(call.body, told.raw, version, self.service.strict),)
+                body = (
+                    call.decode(told.raw, version)
+                    if call.decode
+                    else parse(call.body, told.raw, version, self.service.strict),
+                )
             if call.prepare:
                 body = (call.prepare(self.app, caller, told.params, *body),)
             writing = told.method in WRITES and not call.reads
