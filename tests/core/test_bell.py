@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests import postgres
-from wolke.core.bell import Bell, PostgresBell, SocketBell
+from wolke.core.bell import Bell, SocketBell
+from wolke.core.postgres_bell import PostgresBell
 
 
 def rings(one: Bell, other: Bell) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from wolke.core.auth import Authenticator
-from wolke.core.bell import Bell, LocalBell, PostgresBell, SocketBell
+from wolke.core.bell import Bell, LocalBell, SocketBell
 from wolke.core.config import Config
 from wolke.core.db import Clock, Database
 from wolke.core.policy import Policy
@@ -33,6 +33,8 @@ class App:
     def _bell(self) -> Bell:
         url = self.config.database_url
         if url.startswith("postgresql"):
+            from wolke.core.postgres_bell import PostgresBell
+
             return PostgresBell(url.replace("postgresql+psycopg", "postgresql", 1))
         return SocketBell(self.config.state_path / "bells")
 

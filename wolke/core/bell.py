@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-import psycopg
-
 log = logging.getLogger(__name__)
 
 
@@ -107,50 +105,6 @@ class SocketBell(LocalBell):
             log.debug("bell: was closed already")
         self._socket.close()
         self._path.unlink(missing_ok=True)
-
-
-class PostgresBell(LocalBell):
-    """Rings travel by NOTIFY on a connection of their own; every process hears them, also the one that rang."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-        self._send = psycopg.connect(url, autocommit=True)
-        self._sending = threading.Lock()
-        self._open = True
-        threading.Thread(target=self._serve, name="bell", daemon=True).start()
-
-    def _serve(self) -> None:
-        pause = threading.Event()
-        while self._open:
-            try:
-                with psycopg.connect(self._url, autocommit=True) as connection:
-                    connection.execute("LISTEN wolke")
-                    while self._open:
-                        for notice in connection.notifies(timeout=1.0):
-                            self._here([notice.payload])
-            except psycopg.Error as error:
-                log.warning("bell: %s", error)
-                pause.wait(1.0)
-
-    def ring(self, topics: Iterable[str]) -> None:
-        topics = list(topics)
-        self._here(topics)
-        with self._sending:
-            try:
-                for topic in topics:
-                    self._send.execute("SELECT pg_notify('wolke', %s)", (topic,))
-            except psycopg.Error as error:
-                log.warning("bell: %s", error)
-                try:
-                    self._send = psycopg.connect(self._url, autocommit=True)
-                except psycopg.Error:
-                    log.warning("bell: cannot ring; waiters look by the clock")
-
-    def close(self) -> None:
-        super().close()
-        self._open = False
-        self._send.close()
 
 
 async def heard(bell: Bell, topic: str, seconds: float, already: Callable[[], bool]) -> bool:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.core.db import Base, Database, ring
@@ -81,13 +80,20 @@ def wake_all(db: Session, things: Iterable[tuple[str, str]], *, seconds: float =
     rows = [{"kind": kind, "id": id, "revision": 1, "due": due, "attempts": 0} for kind, id in dict.fromkeys(things)]
     if not rows:
         return
-    dialect = postgresql if db.get_bind().dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(Work).values(rows)
-    earlier = func.least if dialect is postgresql else func.min
+    earlier: Any
+    if db.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+
+        earlier = func.least
+    else:  # a cloud on SQLite loads nothing of the other
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+
+        earlier = func.min
+    made = insert(Work).values(rows)
     db.execute(
-        insert.on_conflict_do_update(
+        made.on_conflict_do_update(
             index_elements=[Work.kind, Work.id],
-            set_={"revision": Work.revision + 1, "due": earlier(Work.due, insert.excluded.due), "attempts": 0},
+            set_={"revision": Work.revision + 1, "due": earlier(Work.due, made.excluded.due), "attempts": 0},
         )
     )
     for kind in {row["kind"] for row in rows}:
