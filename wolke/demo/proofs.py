@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -204,13 +205,28 @@ def listening(guest: Guest, capture: Path) -> Iterator[None]:
             process.wait()
 
 
+PAGE = """
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Mirror(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = self.client_address[0].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        pass
+
+ThreadingHTTPServer(("198.51.100.1", 8000), Mirror).serve_forever()
+"""
+
+
 @contextlib.contextmanager
 def internet_page(lab: Lab) -> Iterator[None]:
     """A page in the internet that tells each visitor by which address he came."""
-    answer = r'printf "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n$SOCAT_PEERADDR\n"'
-    server = lab.internet.popen(
-        ["socat", "TCP-LISTEN:8000,fork,reuseaddr", f"SYSTEM:{answer}"], stderr=subprocess.DEVNULL
-    )
+    server = lab.internet.popen([sys.executable, "-c", PAGE])
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,8 @@ def common(admin: Client, image: Path) -> None:
     if not any(one["Name"] == FLAVOR for one in admin("flavor", "list")):
         admin("flavor", "create", FLAVOR, "--vcpus", "1", "--ram", "256", "--disk", "1")
     present = {one["Name"] for one in admin("project", "list")}
-    for name in NAMES:
-        if name in present:
-            remove(admin, name)
+    with ThreadPoolExecutor(len(NAMES)) as both:
+        list(both.map(partial(remove, admin), [name for name in NAMES if name in present]))
 
 
 def remove(admin: Client, name: str) -> None:
@@ -99,13 +99,13 @@ def remove(admin: Client, name: str) -> None:
         admin.do("network", "delete", network["ID"])
     for group in admin("security", "group", "list", "--project", name):
         admin.do("security", "group", "delete", group["ID"])
-    admin.do("user", "delete", name)
+    admin.run("user", "delete", name)  # it may have ended before there was one
     admin.do("project", "delete", name)
 
 
 def add_clouds(lab: Lab, clouds: Path) -> dict[str, str]:
     """Write both projects' users into the clouds.yaml beside admin and demo; their passwords."""
-    passwords = {name: secrets.token_urlsafe(12) for name in NAMES}
+    passwords = {name: secrets.token_hex(12) for name in NAMES}
     known = yaml.safe_load(clouds.read_text())
     for name, password in passwords.items():
         known["clouds"][name] = entry(lab.url, name, password, name)
