@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wolke.demo import story
-from wolke.demo.story import ADDRESSES, PROBE, Project
+from wolke.demo.story import ADDRESSES, PROBES, Project
 from wolke.lab.guests import Guest
 from wolke.lab.lab import Lab
 from wolke.lab.waiting import wait_for
@@ -143,18 +143,18 @@ class Prover:
     def apart(self, mine: Project, other: Project) -> None:
         """A listener that only ``mine`` has: its own servers reach it, the twin's servers at the same addresses do not."""
         port = mine.probe
-        address = f"{PROBE}/24"
-        guest = self.lab.host(1).attach(port["id"], port["mac_address"], address, story.GATEWAY)
+        probe = PROBES[mine.name]
+        guest = self.lab.host(1).attach(port["id"], port["mac_address"], f"{probe}/24", story.GATEWAY)
         capture = self.lab.directory / "demo" / f"{mine.name}.pcap"
         try:
             with listening(guest, capture):
-                own = self.inner(mine, tries("own"))
-                foreign = self.inner(other, tries("foreign"))
+                own = self.inner(mine, tries(probe, "own"))
+                foreign = self.inner(other, tries(probe, "foreign"))
             heard = packets(capture)
         finally:
             guest.detach()
         self.prove(
-            f"{mine.name}: control, its own server reaches {PROBE}",
+            f"{mine.name}: control, its own server reaches {probe}",
             "ping" in own and "tcp" in own,
             own.replace("\n", " ") or "nothing",
         )
@@ -172,13 +172,13 @@ class Prover:
         )
 
 
-def tries(mark: str) -> str:
+def tries(address: str, mark: str) -> str:
     """Shell words that try to reach the probe in every way and print which answered; UDP bears the mark."""
     return (
-        f"arping -c 2 -w 3 -I eth0 {PROBE} >/dev/null 2>&1 && echo arp; "
-        f"ping -c 2 -W 2 {PROBE} >/dev/null 2>&1 && echo ping; "
-        f"echo x | timeout 4 nc -w 3 {PROBE} 80 >/dev/null 2>&1 && echo tcp; "
-        f"for n in 1 2 3; do echo {mark} | timeout 2 nc -u -w 1 {PROBE} 80; done >/dev/null 2>&1; true"
+        f"arping -c 2 -w 3 -I eth0 {address} >/dev/null 2>&1 && echo arp; "
+        f"ping -c 2 -W 2 {address} >/dev/null 2>&1 && echo ping; "
+        f"echo x | timeout 4 nc -w 3 {address} 80 >/dev/null 2>&1 && echo tcp; "
+        f"for n in 1 2 3; do echo {mark} | timeout 2 nc -u -w 1 {address} 80; done >/dev/null 2>&1; true"
     )
 
 

@@ -20,7 +20,10 @@ from wolke.lab.lab import Lab
 NAMES = ("red", "blue")
 RANGE, GATEWAY = "10.0.0.0/24", "10.0.0.1"
 ADDRESSES = {"web1": "10.0.0.11", "web2": "10.0.0.12"}
-PROBE = "10.0.0.99"  # a listener that only one of the projects has at a time
+PROBES = {
+    "red": "10.0.0.98",
+    "blue": "10.0.0.99",
+}  # a listener in each project, at an address that the other does not have
 SSH_FROM = "198.51.100.1/32"  # the one prefix that may open ssh; the internet node has further addresses
 FLAVOR, IMAGE, KEY, GROUP, NETWORK, ROUTER = "demo.tiny", "tiny", "demo", "web", "net", "router"
 
@@ -147,9 +150,10 @@ def furnish(project: Project, admin: Client, password: str, folder: Path) -> Non
             "--nic", f"net-id={NETWORK},v4-fixed-ip={address}", "--user-data", str(user_data),
         )  # fmt: skip
     project.floating["web1"] = lead(project, "web1")
-    project.probe = client(
-        "port", "create", "probe", "--network", NETWORK, "--fixed-ip", f"ip-address={PROBE}", "--security-group", GROUP
-    )
+    project.probe = client(  # without any filter, so that nothing but the isolation of projects can keep packets away
+        "port", "create", "probe", "--network", NETWORK, "--fixed-ip", f"ip-address={PROBES[name]}", "--no-security-group",
+        "--disable-port-security",
+    )  # fmt: skip
 
 
 def lead(project: Project, server: str) -> str:
