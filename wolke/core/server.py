@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from wolke.core import metrics
 from wolke.core.app import App
-from wolke.core.http import Service, router
+from wolke.core.http import Endpoint, Service, router
 from wolke.core.openapi import document
 from wolke.core.work import Work
 
@@ -45,8 +45,14 @@ def asgi(app: App, services: Sequence[Service], extra: Sequence[BaseRoute] = ())
         return JSONResponse(document(services))
 
     mounted = [Mount(service.prefix, router(app, service, threads)) for service in services]
+    roots = [  # a mount does not answer at its bare prefix
+        Route(service.prefix, Endpoint(app, service, [call], threads))
+        for service in services
+        for call in service.calls
+        if call.path == "/"
+    ]
     facts = [Route("/healthz", healthz), Route("/metrics", metrics_page), Route("/openapi.json", openapi)]
-    web = Starlette(routes=[*facts, *extra, *mounted])
+    web = Starlette(routes=[*facts, *extra, *roots, *mounted])
     web.state.control = app  # for the domains' own routes (``extra``)
     return web
 
