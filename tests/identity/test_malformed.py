@@ -164,7 +164,7 @@ CASES = [
     P("/auth/tokens", login(methods=["password"], password={"user": {"id": "{ann}"}}), 400, "password"),
     P("/auth/tokens", login(methods=["password"], password={"user": {"id": "{ann}", "password": 1}}), 400, "password"),
     P("/auth/tokens", login(methods=["password"], password={"user": {"id": "{ann}", "password": "x"}}), 401, "authentication"),
-    P("/auth/tokens", login(methods=["token"], token={"id": "{forged}"}), 401, "authentication"),
+    P("/auth/tokens", login(methods=["token"], token={"id": "{forged}"}), 404, "token"),
     P("/auth/tokens", login(methods=["application_credential"], application_credential={"id": "x", "secret": "y"}), 401, ""),
     P("/auth/tokens", login(methods=["application_credential"], application_credential={"name": "x", "secret": "y"}), 400,
       "application_credential"),

@@ -259,6 +259,7 @@ def test_limits_stand_on_registered_ones(people: People) -> None:
 
 def test_versions_are_told_to_everybody(people: People) -> None:
     nobody = people.cloud.nobody
+    assert nobody.get("/identity", follow_redirects=False).status_code == 300
     answer = nobody.get("/identity/")
     assert answer.status_code == 300
     [version] = answer.json()["versions"]["values"]

@@ -179,7 +179,9 @@ def imply(ctx: Ctx) -> Json:
     if implied.name == "admin" and not implied.domain_id:
         raise Forbidden(f"Role {implied.id} (admin) cannot be an implied role.")
     if implied.domain_id and not prior.domain_id:
-        raise Forbidden(f"Role {implied.id} cannot be implied by role {prior.id} of the whole cloud: it belongs to a domain.")
+        raise Forbidden(
+            f"Role {implied.id} cannot be implied by role {prior.id} of the whole cloud: it belongs to a domain."
+        )
     if prior.id in closure([implied.id], implications(ctx.db)):
         raise BadRequest(f"Invalid input for implied_role_id: role {implied.id} implies role {prior.id} already")
     if ctx.db.get(ImpliedRole, (prior.id, implied.id)):
