@@ -125,6 +125,9 @@ class Collection(Generic[T]):
         """What the rules of a create look at."""
         return policy.Target(self.project_of(ctx, body))
 
+    def guard_new(self, ctx: Ctx, body: Any, target: policy.Target) -> None:
+        """Rules of single attributes of what is to be made. Raises Forbidden."""
+
     def target_of(self, ctx: Ctx, thing: T) -> Any:
         """What the rules of a change look at: the thing, unless they need to know what it belongs to."""
         return thing
@@ -265,6 +268,7 @@ class Collection(Generic[T]):
         target = self.target(ctx, body)
         owner = str(target.project_id)
         ctx.require(rule, target)
+        self.guard_new(ctx, body, target)
         if self.quota:
             ctx.claim(owner, **{self.quota: 1})
         thing = make(ctx, body)

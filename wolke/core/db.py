@@ -80,7 +80,9 @@ def iso(seconds: float, *, micro: bool = False) -> str:
     >>> iso(0), iso(0.5, micro=True)
     ('1970-01-01T00:00:00Z', '1970-01-01T00:00:00.500000Z')
     """
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
+    if micro:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))  # lists show many: a third of datetime's cost
 
 
 class Database:

@@ -61,10 +61,11 @@ def quotas(service: str) -> list[Quota]:
 def limits(db: Session, service: str, project_id: str) -> dict[str, int]:
     """Every limit of one service for one project (or for ``DEFAULT_CLASS``)."""
     found = {one.resource: one.default for one in quotas(service)}
-    for whose in (DEFAULT_CLASS, project_id):
-        rows = select(QuotaLimit.resource, QuotaLimit.limit)
-        rows = rows.where(QuotaLimit.service == service, QuotaLimit.project_id == whose)
-        found |= {resource: limit for resource, limit in db.execute(rows) if resource in found}
+    rows = select(QuotaLimit.project_id, QuotaLimit.resource, QuotaLimit.limit)
+    rows = rows.where(QuotaLimit.service == service, QuotaLimit.project_id.in_((DEFAULT_CLASS, project_id)))
+    for _, resource, limit in sorted(db.execute(rows), key=lambda row: row.project_id == project_id):
+        if resource in found:
+            found[resource] = limit
     return found
 
 

@@ -8,11 +8,13 @@ so every handler is idempotent. A recurring job is an item whose handler always 
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import delete, func, select, tuple_, update
@@ -77,27 +79,35 @@ def wake(db: Session, kind: str, id: str, *, seconds: float = 0.0) -> None:
 
 def wake_all(db: Session, things: Iterable[tuple[str, str]], *, seconds: float = 0.0) -> None:
     due = db.info["clock"]() + seconds
-    rows = [{"kind": kind, "id": id, "revision": 1, "due": due, "attempts": 0} for kind, id in dict.fromkeys(things)]
-    if not rows:
+    woken: dict[tuple[str, str], float] = db.info.setdefault("woken", {})  # in this transaction: once is enough
+    new = [one for one in dict.fromkeys(things) if due < woken.get(one, math.inf)]
+    if not new:
         return
-    earlier: Any
-    if db.get_bind().dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-
-        earlier = func.least
-    else:  # a cloud on SQLite loads nothing of the other
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-
-        earlier = func.min
-    made = insert(Work).values(rows)
-    db.execute(
-        made.on_conflict_do_update(
-            index_elements=[Work.kind, Work.id],
-            set_={"revision": Work.revision + 1, "due": earlier(Work.due, made.excluded.due), "attempts": 0},
-        )
-    )
+    woken |= dict.fromkeys(new, due)
+    rows = [{"kind": kind, "id": id, "revision": 1, "due": due, "lease": 0.0, "worker": "", "attempts": 0, "error": ""}
+            for kind, id in new]  # fmt: skip
+    db.connection().execute(_upsert(db.get_bind().dialect.name), rows)
     for kind in {row["kind"] for row in rows}:
         ring(db, f"work:{kind}")
+
+
+@cache
+def _upsert(dialect: str) -> Any:
+    """The statement that makes an item, or has it looked at again, and sooner; made and compiled once."""
+    insert: Any
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+
+        earlier: Any = func.least
+    else:  # a cloud on SQLite loads nothing of the other
+        from sqlalchemy.dialects.sqlite import insert
+
+        earlier = func.min
+    made = insert(Work.__table__)
+    return made.on_conflict_do_update(
+        index_elements=[Work.kind, Work.id],
+        set_={"revision": Work.revision + 1, "due": earlier(Work.due, made.excluded.due), "attempts": 0},
+    )
 
 
 def pause(attempts: int) -> float:
