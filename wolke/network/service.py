@@ -195,9 +195,8 @@ class Collection(collection.Collection[T], Generic[T]):
             )
         return owner
 
-    def make(self, ctx: Ctx, make: Callable[..., T], body: Any, rule: str) -> T:
-        self.guard(ctx, "create", body, self.target(ctx, body))
-        return super().make(ctx, make, body, rule)
+    def guard_new(self, ctx: Ctx, body: Any, target: policy.Target) -> None:
+        self.guard(ctx, "create", body, target)
 
     def guard(self, ctx: Ctx, action: str, body: Struct, target: Any) -> None:
         """Ask the rule of every guarded attribute that the body gives. Raises Forbidden."""

@@ -112,6 +112,19 @@ def visible(ctx: Ctx) -> ColumnElement[bool]:
     return or_(Network.shared, Network.external)
 
 
+def usable(ctx: Ctx, id: str) -> Network:
+    """A network that the caller may see, to put something on it. Raises NetworkNotFound."""
+    network = ctx.db.get(Network, id)
+    if network is None or not (
+        network.project_id == ctx.caller.project_id
+        or network.shared
+        or network.external
+        or ctx.allows("get_network", policy.Target(None))
+    ):
+        raise networks.missing(id)
+    return network
+
+
 # What the calls do ---------------------------------------------------------------------------------------------------
 quota("network", "network", 100, rows_of(Network))
 _operator = {

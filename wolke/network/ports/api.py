@@ -23,7 +23,7 @@ from wolke.core.http import Ctx
 from wolke.core.quota import quota
 from wolke.network import errors, hooks, security_groups
 from wolke.network.lane import kind
-from wolke.network.networks.api import networks
+from wolke.network.networks.api import usable
 from wolke.network.networks.table import Network
 from wolke.network.ports import guards, views
 from wolke.network.ports.make import Wanted, Wish, check_mac, is_trusted, new_port, readdress
@@ -169,7 +169,7 @@ class Ports(Collection[Port]):
     """Rules of ports look at the port's network too."""
 
     def target(self, ctx: Ctx, body: Any) -> policy.Target:
-        return policy.Target(self.project_of(ctx, body), network=networks.seen(ctx, body.network_id))
+        return policy.Target(self.project_of(ctx, body), network=usable(ctx, body.network_id))
 
     def target_of(self, ctx: Ctx, thing: Port) -> guards.Owned:
         return guards.Owned(thing, ctx.db.get(Network, thing.network_id))

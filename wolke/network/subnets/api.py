@@ -24,7 +24,7 @@ from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
 from wolke.network import errors
 from wolke.network.lane import kind
-from wolke.network.networks.api import MANAGED, networks
+from wolke.network.networks.api import MANAGED, usable
 from wolke.network.networks.table import Network
 from wolke.network.ports import metadata
 from wolke.network.ports.make import Given, add_addresses, addresses_of, free_eui64, is_trusted
@@ -110,7 +110,7 @@ class Subnets(Collection[Subnet]):
     """Whether a subnet may be made is asked of its network."""
 
     def target(self, ctx: Ctx, body: Any) -> policy.Target:
-        return policy.Target(self.project_of(ctx, body), network=networks.seen(ctx, body.network_id))
+        return policy.Target(self.project_of(ctx, body), network=usable(ctx, body.network_id))
 
 
 subnets = Subnets(
@@ -262,7 +262,9 @@ def switch_dhcp(ctx: Ctx, subnet: Subnet, on: bool) -> None:
 
 def wake_ports(ctx: Ctx, subnet: Subnet, *, everyone: bool) -> None:
     """Ports whose rows tell what the subnet says: those with DHCP options of their own, and routers' (advertisements)."""
-    ports = select(Port.id, Port.extra_dhcp_opts, Port.device_owner, Port.device_id).join(FixedIp, FixedIp.port_id == Port.id)
+    ports = select(Port.id, Port.extra_dhcp_opts, Port.device_owner, Port.device_id).join(
+        FixedIp, FixedIp.port_id == Port.id
+    )
     found = ctx.db.execute(ports.where(FixedIp.subnet_id == subnet.id)).all()
     woken = [("port", port.id) for port in found if everyone or port.extra_dhcp_opts]
     woken += [("router", port.device_id) for port in found if port.device_owner.startswith("network:router")]
