@@ -93,6 +93,31 @@ def test_a_host_that_is_down_or_disabled_takes_none(cloud, farm, column):
     assert (farm.row(id).host, farm.row(id).schedule_error) == ("", NO_VALID_HOST)
 
 
+def test_a_host_that_is_silent_only_now_is_waited_for(cloud, farm):
+    """As after a restart of the control plane: no host has told anything for longer than it may."""
+    host = cloud.add_host("h1", ram_mib=1024)
+    host.link.away = True
+    cloud.now += 90
+    small, large = farm.server(), farm.server(ram_mib=2048)
+    cloud.settle()
+    assert [(farm.row(id).host, farm.row(id).schedule_error) for id in (small, large)] == [
+        ("", ""),
+        ("", NO_VALID_HOST),
+    ]
+    host.link.away = False
+    cloud.now += 1
+    host.step()
+    cloud.settle()
+    assert farm.row(small).host == "h1"
+    host.link.away = True
+    cloud.now += 90
+    given_up = farm.server()
+    cloud.settle()
+    cloud.now += 61
+    cloud.settle()
+    assert farm.row(given_up).schedule_error == NO_VALID_HOST
+
+
 def test_a_server_that_is_being_deleted_holds_its_room(cloud, farm):
     host = cloud.add_host("h1", ram_mib=512)
     first = farm.server()

@@ -21,12 +21,14 @@ from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.app import App
 from wolke.core.config import Config
 from wolke.core.db import lock
-from wolke.core.work import Done, Item, Lane, Next
+from wolke.core.work import Again, Done, Item, Lane, Next
 from wolke.network import facts
 
 log = logging.getLogger(__name__)
 NO_VALID_HOST = "No valid host was found. There are not enough hosts available."
 KIND = Server.__tablename__
+PATIENCE_SECONDS = 60.0  # of a new server with hosts that have been silent for a while
+SILENT_SECONDS = 600.0  # a host that has been silent for longer is not waited for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +101,9 @@ def choose(rooms: Iterable[Room], ask: Ask) -> Room | None:
     return min((room for room in rooms if fits(room, ask)), key=weight, default=None)
 
 
-def rooms(db: Session, config: Config, now: float) -> list[Room]:
-    """The hosts that may take servers now, with what is claimed of each."""
-    alive = (Host.seen_at > now - config.host_timeout_seconds) & Host.disabled.is_(False) & Host.forced_down.is_(False)
+def rooms(db: Session, config: Config, since: float) -> list[Room]:
+    """The hosts that may take servers and have been heard of since then, with what is claimed of each."""
+    alive = (Host.seen_at > since) & Host.disabled.is_(False) & Host.forced_down.is_(False)
     hosts = db.execute(select(Host.name, Host.zone, Host.vcpus, Host.ram_mib, Host.disk_gib).where(alive)).all()
     found = {
         row.name: Room(
@@ -139,25 +141,31 @@ def claims(db: Session) -> dict[str, dict[str, Any]]:
 
 
 # The lane -----------------------------------------------------------------------------------------------------------
-def schedule(app: App, id: str) -> None:
+def schedule(app: App, id: str) -> Next:
     """Give a server a host, or the reason why it gets none. Nothing is done twice: a server that has either is left alone."""
+    now = app.clock()
     with app.database.transaction() as db:
         lock(db, "scheduler")
         server = db.get(Server, id)
         if server is None or server.host or server.deleted_at or (server.schedule_error and not server.deleting):
-            return
+            return Done()
         if server.deleting:  # before it went anywhere
             forget(db, [id])
-            return
-        chosen = choose(rooms(db, app.config, app.clock()), asked(db, server))
+            return Done()
+        ask = asked(db, server)
+        chosen = choose(rooms(db, app.config, now - app.config.host_timeout_seconds), ask)
+        new = now < server.created_at + PATIENCE_SECONDS
+        if chosen is None and new and choose(rooms(db, app.config, now - SILENT_SECONDS), ask):
+            return Again(1.0)  # the host that could take it may only wait for an api that was restarted
         if chosen is None:
             log.warning("no host has room for server %s", id, extra={"kind": KIND, "id": id})
             db.execute(update(Server).where(Server.id == id).values(schedule_error=NO_VALID_HOST))
             end(db, [id], NO_VALID_HOST)
-            return
+            return Done()
         db.execute(update(Server).where(Server.id == id).values(host=chosen.name))
         facts.bind(db, list(db.scalars(select(ServerPort.port_id).where(ServerPort.server_id == id))), chosen.name)
         bump(db, chosen.name)
+    return Done()
 
 
 def asked(db: Session, server: Server) -> Ask:
@@ -185,8 +193,6 @@ def hosts_of(db: Session, ids: str | list[str]) -> frozenset[str]:
 
 def lane(app: App) -> Lane:
     def handle(items: Sequence[Item]) -> Mapping[Item, Next]:
-        for item in items:
-            schedule(app, item.id)
-        return {item: Done() for item in items}
+        return {item: schedule(app, item.id) for item in items}
 
     return Lane("scheduler", [KIND], handle)
