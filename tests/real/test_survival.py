@@ -51,9 +51,9 @@ def test_killed_during_fifty_creates(lab, api, process):
         creating = [pool.submit(create, number) for number in range(50)]
         assert some.wait(60)
         lab.kill(process)
+        lab.start(process)
         for one in creating:
             one.result()
-    lab.start(process)
 
     after = known(api)
     assert acknowledged <= after.keys()
@@ -74,3 +74,12 @@ def test_the_same_url_answers_outside_and_on_the_internet(lab):
 def test_the_unmodified_client_sees_the_hosts(lab, openstack):
     assert {host["Hypervisor Hostname"] for host in openstack("hypervisor", "list")} == {"h1", "h2"}
     assert [network["Name"] for network in openstack("network", "list", "--external", cloud="demo")] == ["public"]
+
+
+def test_who_calls_while_the_api_is_away_is_answered_later(lab):
+    lab.kill("api")
+    with ThreadPoolExecutor(1) as pool:
+        calling = pool.submit(httpx.get, f"{lab.url}/healthz", timeout=60)
+        assert not calling.done()
+        lab.start("api")
+        assert calling.result().status_code == 200

@@ -6,7 +6,9 @@ belongs to the machine's own network namespace and one to the internet node's: o
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import socket
 import sys
 from functools import partial
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 AGENTS_PORT = 6643  # of the control node, for agents
 AGENT_PORT = 6644  # of each host, for the control plane
+KEEPER = "sockets"
+PIDFD_GETFD = 438  # the same number on every architecture
 WOLKE = [sys.executable, "-m", "wolke.cli.main"]
 ENVIRONMENT = {"PYTHONPATH": str(Path(wolke.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
 
@@ -97,22 +101,45 @@ def prepare_host(lab: Lab, number: int) -> None:
         write_secret(token, made.stdout)
 
 
-# Processes --------------------------------------------------------------------
-def daemons(lab: Lab) -> list[Daemon]:
-    """api, loops, and an agent per host."""
+# Sockets ----------------------------------------------------------------------
+def keep_sockets(lab: Lab) -> Daemon:
+    """A process that does nothing but hold the api's listening sockets, as systemd would: they outlive the api.
 
-    def sockets() -> list[tuple[str, socket.socket]]:
+    Whoever calls while the api is away waits in the queue instead of being refused, and nobody else can take the port.
+    """
+
+    def opened() -> list[tuple[str, socket.socket]]:
         try:
             outside = listening(socket.socket(), "127.0.0.1", lab.facts.port)
         except OSError as error:
-            raise LabError(
-                f"another program listens on 127.0.0.1:{lab.facts.port}: end it, or start the lab anew"
-            ) from error
-        return [
-            ("api", outside),
-            ("api", lab.internet.listen("127.0.0.1", lab.facts.port)),
-            ("agents", lab.control.listen(wires.CONTROL_ADDRESS, AGENTS_PORT)),
-        ]
+            raise LabError(f"127.0.0.1:{lab.facts.port}: {error}") from error
+        inside = lab.internet.listen("127.0.0.1", lab.facts.port)
+        return [("api", outside), ("api", inside), ("agents", lab.control.listen(wires.CONTROL_ADDRESS, AGENTS_PORT))]
+
+    return Daemon(name=KEEPER, node=lab.control, words=lambda: ["sleep", "infinity"], sockets=opened)
+
+
+def kept_sockets(lab: Lab) -> list[tuple[str, socket.socket]]:
+    """Copies of the sockets that are kept, for the api that starts."""
+    lab.daemons.start(keep_sockets(lab))
+    pidfd = os.pidfd_open(lab.daemons.pid(KEEPER))
+    try:
+        return [(name, copied(pidfd, 3 + n)) for n, name in enumerate(("api", "api", "agents"))]
+    finally:
+        os.close(pidfd)
+
+
+def copied(pidfd: int, number: int) -> socket.socket:
+    """Another process's socket by its descriptor there (pidfd_getfd(2), which Python does not know)."""
+    made = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, number, 0)
+    if made < 0:
+        raise LabError(f"the api's sockets cannot be taken over: {os.strerror(ctypes.get_errno())}")
+    return socket.socket(fileno=made)
+
+
+# Processes --------------------------------------------------------------------
+def daemons(lab: Lab) -> list[Daemon]:
+    """api, loops, and an agent per host."""
 
     def command(*words: str) -> list[str]:
         return [*WOLKE, *words]
@@ -120,7 +147,7 @@ def daemons(lab: Lab) -> list[Daemon]:
     made = [
         Daemon(
             name="api", node=lab.control, words=lambda: command("api", "--config", str(config(lab))), environment=ENVIRONMENT,
-            sockets=sockets, ready=lambda: answers(f"{lab.url}/healthz"),
+            sockets=partial(kept_sockets, lab), ready=lambda: answers(f"{lab.url}/healthz"),
         ),
         Daemon(name="loops", node=lab.control, words=lambda: command("loops", "--config", str(config(lab))), environment=ENVIRONMENT),
     ]  # fmt: skip

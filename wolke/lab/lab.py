@@ -109,7 +109,8 @@ class Lab:
             self.facts.kernel_bridges = self.facts.kernel_bridges and self._asked[2]
             self.facts.made_netns = self.facts.made_netns or not netns_mounted()
             with locked(self.directory.parent / "ports.lock"):  # two labs that start together do not choose the same
-                self.facts.port = self.facts.port or free_port(ports_of(self.directory.parent))
+                if not self.daemons.pid(cloud.KEEPER):
+                    self.facts.port = free_port(ports_of(self.directory.parent) - {self.facts.port}, self.facts.port)
                 self._write()
             with self._step("nodes and cables"):
                 self._nodes()
@@ -323,14 +324,14 @@ def node_name(given: int | str) -> str:
     return f"h{given}" if isinstance(given, int) else given
 
 
-def free_port(taken: set[int]) -> int:
-    """A port of 127.0.0.1 that nobody listens on and no other lab has chosen."""
-    for port in range(FIRST_PORT, FIRST_PORT + 200):
-        if port in taken:
-            continue
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            listening(probe, "127.0.0.1", port)
-            return port
+def free_port(taken: set[int], former: int) -> int:
+    """A port of 127.0.0.1 that nobody listens on and no other lab has chosen: the former one if possible."""
+    candidates: list[int] = [*([former] if former else []), *range(FIRST_PORT, FIRST_PORT + 200)]
+    for port in candidates:
+        if port not in taken:
+            with contextlib.suppress(OSError), socket.socket() as probe:
+                listening(probe, "127.0.0.1", port)
+                return port
     raise LabError(f"no free port on 127.0.0.1 from {FIRST_PORT} on")
 
 
