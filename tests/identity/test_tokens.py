@@ -50,6 +50,29 @@ def test_a_check_shows_what_the_login_showed(people: People) -> None:
     assert (head.status_code, head.content) == (200, b"")
 
 
+def test_a_check_shows_what_has_changed_since_the_last_one(people: People) -> None:
+    """Checks are remembered, as long as nothing that they show has changed."""
+    red = people.project("red")
+    user, token = people.member("ann", red)
+
+    def shown() -> tuple[str, set[str], set[str]]:
+        said = people.admin.get("/auth/tokens", headers={"X-Subject-Token": token}).json()["token"]
+        types = {service["type"] for service in said["catalog"]}
+        return said["user"]["name"], {role["name"] for role in said["roles"]}, types
+
+    assert shown() == shown()
+    service = people.make("/services", "service", type="object-store", name="swift")["id"]
+    assert "object-store" in shown()[2]
+    people.admin.patch(f"/services/{service}", json={"service": {"enabled": False}})
+    assert "object-store" not in shown()[2]
+    people.admin.patch(f"/users/{user}", json={"user": {"name": "anna"}})
+    assert shown()[0] == "anna"
+    people.give("manager", f"projects/{red}/users/{user}")
+    assert "manager" in shown()[1]
+    people.admin.patch(f"/projects/{red}", json={"project": {"enabled": False}})
+    assert people.admin.get("/auth/tokens", headers={"X-Subject-Token": token}).status_code == 404
+
+
 def test_a_token_is_checked_by_its_user_and_by_services_only(people: People) -> None:
     red = people.project("red")
     _, ann = people.member("ann", red)

@@ -28,7 +28,7 @@ from wolke.identity.login import LoginBody, let_in
 from wolke.identity.projects import projects
 from wolke.identity.service import admin, anybody, identity, owner, subject_or_service
 from wolke.identity.table import Project, Revocation
-from wolke.identity.tokens import Meaning, Token, Tokens, meaning
+from wolke.identity.tokens import Meaning, Token, Tokens
 
 
 def revoker(caller: Caller, target: object) -> bool:
@@ -118,7 +118,7 @@ def subject(ctx: Ctx, rule: str, *, late: bool = False) -> tuple[str, Meaning]:
     token = ctx.headers.get("x-subject-token", "")
     tokens = ctx.app.part(Tokens)
     try:
-        means = meaning(ctx.db, tokens.read(ctx.db, token, late=late))
+        means = tokens.meaning(ctx.db, token, tokens.epoch(ctx.db), late=late)
     except Unauthorized as error:
         raise NotFound("Could not find token.") from error
     ctx.require(rule, Target(user_id=means.user.id))
@@ -130,10 +130,15 @@ def show(ctx: Ctx) -> Answer:
     """Check a token and show what it stands for; ``allow_expired`` is for services with a long job under way."""
     late = ctx.query.get("allow_expired", "").lower() in ("1", "true") and bool({"service", "admin"} & ctx.caller.roles)
     token, means = subject(ctx, "identity:validate_token", late=late)
-    project = means.project.id if means.project else ""
     bare = "nocatalog" in ctx.query
-    shown = view(means, None if bare else catalogue.shown(ctx.db, project, means.user.id))
-    return Answer(shown, headers={"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+
+    def shown() -> bytes:
+        project = means.project.id if means.project else ""
+        return msgspec.json.encode(view(means, None if bare else catalogue.shown(ctx.db, project, means.user.id)))
+
+    tokens = ctx.app.part(Tokens)
+    body = tokens.shown.of(tokens.epoch(ctx.db), f"{token} {bare}", shown)
+    return Answer(body, headers={"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 
 
 @identity.call("DELETE", "/v3/auth/tokens", rule="identity:revoke_token", status=204)

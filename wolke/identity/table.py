@@ -174,20 +174,20 @@ class Credential(Entity):
 
 
 # Where things are --------------------------------------------------------------------------------------------------
-class Region(Entity):
+class Region(Weighty, Entity):
     __tablename__ = "region"
     description: Mapped[str] = mapped_column(Text, default="")
     parent_region_id: Mapped[str] = mapped_column(default="")
 
 
-class ServiceRow(Entity):
+class ServiceRow(Weighty, Entity):
     __tablename__ = "service"
     type: Mapped[str]
     name: Mapped[str | None]
     enabled: Mapped[bool] = mapped_column(default=True)
 
 
-class EndpointRow(Entity):
+class EndpointRow(Weighty, Entity):
     __tablename__ = "endpoint"
     service_id: Mapped[str] = mapped_column(_parent("service.id"), index=True)
     region_id: Mapped[str] = mapped_column(index=True, default="")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import msgspec
 from anyio import CapacityLimiter
@@ -31,9 +33,11 @@ from wolke.identity.table import (
     User,
 )
 
+T = TypeVar("T")
 METHODS = ("password", "token", "application_credential", "totp")
 KINDS = ("", "project", "domain", "system")
 CACHED = 4096  # callers that one process remembers
+SHOWN = 512  # tokens as the API shows them, some kilobytes each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +124,32 @@ class Meaning:
         )  # fmt: skip
 
 
+class Remembered(Generic[T]):
+    """What was found out in one epoch, by the token it is about; good in no other epoch."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: dict[str, tuple[int, T]] = {}
+
+    def of(self, epoch: int, key: str, find: Callable[[], T]) -> T:
+        known = self._known.get(key)
+        if known is None or known[0] != epoch:
+            known = (epoch, find())
+            while len(self._known) >= self._most:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[key] = known
+        return known[1]
+
+
 class Tokens:
     """Issues and checks. One per process; what it remembers is good for one epoch only."""
 
     def __init__(self, app: App) -> None:
         self.app = app
         self.logins = CapacityLimiter(8)  # that hash or wait for their turn at a time
-        self._callers: dict[str, tuple[int, Caller]] = {}
+        self._callers: Remembered[Caller] = Remembered(CACHED)
+        self._meanings: Remembered[Meaning] = Remembered(SHOWN)
+        self.shown: Remembered[bytes] = Remembered(SHOWN)  # bodies of checks
         self._ring: tuple[int, Ring] = (-1, None)  # type: ignore[assignment]
 
     # Checking ------------------------------------------------------------------------------------------------------
@@ -134,18 +157,19 @@ class Tokens:
         """The caller behind a token. Raises Unauthorized."""
         with self.app.database.read() as db:
             epoch = self.epoch(db)
-            known = self._callers.get(token)
-            if known is None or known[0] != epoch:
-                known = (epoch, meaning(db, self.read(db, token, epoch)).caller())
-                self._remember(token, known)
-        if known[1].expires_at <= self.app.clock():
-            raise refused()
-        return known[1]
+            caller = self._callers.of(epoch, token, lambda: meaning(db, self.read(db, token, epoch)).caller())
+        self._in_time(caller.expires_at)
+        return caller
 
-    def _remember(self, token: str, known: tuple[int, Caller]) -> None:
-        while len(self._callers) >= CACHED:
-            self._callers.pop(next(iter(self._callers)), None)
-        self._callers[token] = known
+    def meaning(self, db: Session, token: str, epoch: int, *, late: bool = False) -> Meaning:
+        """What a token stands for. ``late``: also one that ended within the last two days. Raises Unauthorized."""
+        means = self._meanings.of(epoch, token, lambda: meaning(db, self.read(db, token, epoch, late=late)))
+        self._in_time(means.token.expires_at, late=late)
+        return means
+
+    def _in_time(self, expires_at: float, *, late: bool = False) -> None:
+        if expires_at + (EXPIRED_WINDOW if late else 0) <= self.app.clock():
+            raise refused()
 
     @staticmethod
     def epoch(db: Session) -> int:
@@ -168,8 +192,7 @@ class Tokens:
         if found is None:
             raise refused()
         said = Token.parse(*found)
-        if said.expires_at + (EXPIRED_WINDOW if late else 0) <= self.app.clock():
-            raise refused()
+        self._in_time(said.expires_at, late=late)
         return said
 
     # Issuing -------------------------------------------------------------------------------------------------------
