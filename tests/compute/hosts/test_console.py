@@ -146,6 +146,7 @@ def test_bytes_go_both_ways_and_the_end_is_told(scene):
             await browser.send(b"bye")
             with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(browser.recv(), 10)
+            assert browser.close_code == 1000
 
     asyncio.run(look())
 

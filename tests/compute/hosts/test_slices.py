@@ -156,7 +156,7 @@ def test_a_server_goes_when_its_host_says_so_and_its_ports_with_it(cloud, farm):
     port = cloud.admin.get(f"/network/v2.0/ports/{lent['id']}").json()["port"]
     assert (port["device_id"], port["binding:host_id"], port["status"]) == ("", "", "DOWN")
     assert cloud.admin.get(f"/network/v2.0/ports/{own['id']}").status_code == 404
-    assert farm.slice("h1").servers == ()
+    assert farm.slice("h1").servers == () == host.agent.wanted.servers  # and it need not think of them any more
 
 
 def test_a_host_cannot_speak_for_anothers_servers(cloud, farm):

@@ -14,7 +14,7 @@ from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.compute.hosts.services import moment
-from wolke.compute.hosts_table import Host, bump
+from wolke.compute.hosts_table import Host
 from wolke.compute.servers.table import Server
 from wolke.compute.service import compute, rule
 from wolke.core import policy
@@ -151,7 +151,6 @@ def follow(db: Session, hosts: list[str]) -> None:
         if db.scalar(select(Server.id).where(Server.host == name).limit(1)) is not None:
             raise Conflict(f"One or more hosts contain instances in zone {row.zone}")
         row.zone = found[0]
-        bump(db, name)
 
 
 @compute.call("GET", "/v2.1/os-aggregates", rule=INDEX)
