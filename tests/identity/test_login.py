@@ -94,6 +94,19 @@ def test_a_locked_password_stays(people: People) -> None:
     assert people.enter(user).status_code == 201
 
 
+def test_the_last_passwords_do_not_come_back(people: People) -> None:
+    people.cloud.app.config.unique_last_password_count = 3
+    user, now = people.user("ann", password="zero"), "zero"
+    for wanted, status in (
+        ("one", 204), ("zero", 400), ("one", 400), ("two", 204), ("zero", 400), ("one", 400), ("three", 204), ("one", 400),
+        ("zero", 204),
+    ):  # fmt: skip
+        change = {"user": {"password": wanted, "original_password": now}}
+        assert people.client("").post(f"/users/{user}/password", json=change).status_code == status, wanted
+        now = wanted if status == 204 else now
+    assert people.enter(user, password="zero").status_code == 201
+
+
 def test_too_many_wrong_passwords_lock_out_for_a_while(people: People) -> None:
     config = people.cloud.app.config
     config.lockout_failure_attempts, config.lockout_seconds = 3, 60

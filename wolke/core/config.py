@@ -35,6 +35,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     token_seconds: int = 3600
     lockout_failure_attempts: int = 0  # wrong passwords in a row that lock a user out; 0: never
     lockout_seconds: int = 1800
+    unique_last_password_count: int = 1  # who changes his password may not go back to one of his last so many
     max_body: int = 2 * 2**20  # bytes of a JSON request
     max_image: int = 2**40  # bytes
     image_import_networks: list[str] = []  # private networks that images may be imported from by address

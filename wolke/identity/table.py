@@ -96,6 +96,15 @@ class Failure(Base):
     at: Mapped[float]  # unix seconds of the last one
 
 
+class PastPassword(Base):
+    """Hashes that a user's password had before, as many as ``unique_last_password_count`` asks for."""
+
+    __tablename__ = "past_password"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    user_id: Mapped[str] = mapped_column(_parent("user.id"), index=True)
+    password_hash: Mapped[str]
+
+
 class Group(Weighty, Entity):
     __tablename__ = "group"
     __table_args__ = (UniqueConstraint("domain_id", "name"),)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import Select
+from sqlalchemy import Select, delete, select
 
 from wolke.core import policy
 from wolke.core.app import App
@@ -38,7 +38,7 @@ from wolke.identity.service import (
     taken,
     unknown,
 )
-from wolke.identity.table import Project, User
+from wolke.identity.table import PastPassword, Project, User
 
 log = logging.getLogger(__name__)
 Password = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -178,8 +178,7 @@ def update(ctx: Ctx, user: User, body: Update) -> None:
         user.generation += bool(user.enabled and not sent["enabled"])
         user.enabled = sent["enabled"]
     if "password" in sent:
-        user.password_hash, user.password_expires_at = sent["password"] or "", None
-        user.generation += 1
+        set_password(ctx, user, sent["password"] or "")
 
 
 @users.delete
@@ -214,7 +213,36 @@ def prove_first(app: App, caller: Caller, path: Mapping[str, str], whole: Passwo
         raise Forbidden("You are not authorized to perform the requested action: the password is locked.")
     if original == wanted:
         raise BadRequest("Invalid input for password: the new password must differ from the original one")
+    if any(passwords.matches(wanted, past) for past in past_hashes(app, user.id)):
+        unique = app.config.unique_last_password_count
+        raise BadRequest(
+            "Password validation error: The new password cannot be identical to a previous password. "
+            f"The total number which includes the new password must be unique is {unique}."
+        )
     return Change(user.password_hash, passwords.hashed(wanted))
+
+
+def past_hashes(app: App, user_id: str) -> list[str]:
+    """The hashes before the present one that must not come back, newest first."""
+    with app.database.read() as db:
+        mine = (
+            select(PastPassword.password_hash).where(PastPassword.user_id == user_id).order_by(PastPassword.id.desc())
+        )
+        return list(db.scalars(mine.limit(max(app.config.unique_last_password_count - 1, 0))))
+
+
+def set_password(ctx: Ctx, user: User, hashed: str) -> None:
+    """Replace a password: older tokens are void, and the old hash is remembered as long as it must not come back."""
+    kept = ctx.app.config.unique_last_password_count - 1
+    if kept > 0 and user.password_hash:
+        ctx.db.add(PastPassword(user_id=user.id, password_hash=user.password_hash))
+        ctx.db.flush()
+        newest = (
+            select(PastPassword.id).where(PastPassword.user_id == user.id).order_by(PastPassword.id.desc()).limit(kept)
+        )
+        ctx.db.execute(delete(PastPassword).where(PastPassword.user_id == user.id, PastPassword.id.not_in(newest)))
+    user.password_hash, user.password_expires_at = hashed, None
+    user.generation += 1
 
 
 @identity.call(
@@ -226,6 +254,5 @@ def change_password(ctx: Ctx, change: Change) -> None:
     user = ctx.db.get(User, ctx.path["user_id"], with_for_update=True)
     if user is None or user.password_hash != change.before:
         raise refused()
-    user.password_hash, user.password_expires_at = change.after, None
-    user.generation += 1
+    set_password(ctx, user, change.after)
     ctx.about(user)
