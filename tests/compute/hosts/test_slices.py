@@ -156,7 +156,16 @@ def test_a_server_goes_when_its_host_says_so_and_its_ports_with_it(cloud, farm):
     port = cloud.admin.get(f"/network/v2.0/ports/{lent['id']}").json()["port"]
     assert (port["device_id"], port["binding:host_id"], port["status"]) == ("", "", "DOWN")
     assert cloud.admin.get(f"/network/v2.0/ports/{own['id']}").status_code == 404
-    assert farm.slice("h1").servers == () == host.agent.wanted.servers  # and it need not think of them any more
+    assert farm.slice("h1").servers == ()
+
+
+def test_a_host_need_not_think_of_what_it_has_removed(cloud, farm):
+    host = cloud.add_host("h1")
+    id = farm.server()
+    cloud.settle()
+    farm.change(id, deleting=True)
+    cloud.settle()
+    assert host.agent.wanted.servers == () and host.agent.sent.removed == ()
 
 
 def test_a_host_cannot_speak_for_anothers_servers(cloud, farm):
