@@ -1,11 +1,12 @@
 """The unmodified ``openstack`` command's identity group against a real API process.
 
-Each test is one part of the group; together they use every command that does not speak of federation, OAuth, trusts or policies.
+Each test is one part of the group; together they use every command that does not speak of federation, OAuth, trusts or endpoint groups.
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +207,16 @@ def test_tokens(api: Api) -> None:
     assert api.shown("token issue", **system)["system"] == "all"
     domain = {"OS_DOMAIN_ID": "default", "OS_PROJECT_NAME": "", "OS_PROJECT_DOMAIN_ID": ""}
     assert api.shown("token issue", **domain)["domain_id"] == "default"
+
+
+def test_policies(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "rules").write_text("first")
+    made = api.shown("policy create --type text/plain", str(tmp_path / "rules"))
+    (tmp_path / "rules").write_text("second")
+    api.openstack("policy set --rules", str(tmp_path / "rules"), made["id"])
+    assert api.shown("policy show", made["id"])["rules"] == "second"
+    assert names(api.shown("policy list"), "ID") == {made["id"]}
+    api.openstack("policy delete", made["id"])
 
 
 def test_limits(api: Api) -> None:

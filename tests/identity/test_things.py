@@ -25,11 +25,12 @@ def names(answer: Any, plural: str) -> set[str]:
         ("domains", {"name": "a", "description": "d", "x": {"y": None}}, {"name": "b", "enabled": False}),
         ("roles", {"name": "a", "description": "d"}, {"name": "b", "description": "e"}),
         ("services", {"name": "a", "type": "t", "description": "d"}, {"name": "b", "enabled": False}),
+        ("policies", {"type": "text/plain", "blob": "x"}, {"blob": "y"}),
         ("regions", {"id": "a", "description": "d"}, {"description": "e"}),
     ],
 )
 def test_a_thing_lives(people: People, plural: str, fields: dict[str, Any], change: dict[str, Any]) -> None:
-    kind = plural[:-1]
+    kind = "policy" if plural == "policies" else plural[:-1]
     made = people.make(f"/{plural}", kind, **fields)
     assert made.items() >= fields.items() and made["links"]["self"].endswith(f"/identity/v3/{plural}/{made['id']}")
     url = f"/{plural}/{made['id']}"

@@ -17,6 +17,7 @@ from wolke.identity import (
     grants,
     groups,
     limits,
+    policies,
     projects,
     roles,
     setup,
@@ -28,7 +29,7 @@ from wolke.identity.service import identity
 from wolke.identity.tokens import Tokens
 
 RESOURCES = (
-    applications, assignments, auth, credentials, domains, endpoints, grants, groups, limits, projects, roles, users, versions,
+    applications, assignments, auth, credentials, domains, endpoints, grants, groups, limits, policies, projects, roles, users, versions,
 )  # fmt: skip
 SERVICES: list[Service] = [identity]
 

@@ -182,6 +182,12 @@ class Credential(Entity):
     sealed: Mapped[str] = mapped_column(Text)
 
 
+class PolicyRow(Entity):
+    __tablename__ = "policy"
+    type: Mapped[str]
+    blob: Mapped[str] = mapped_column(Text)
+
+
 # Where things are --------------------------------------------------------------------------------------------------
 class Region(Weighty, Entity):
     __tablename__ = "region"
