@@ -8,7 +8,9 @@ from __future__ import annotations
 import mmap
 import struct
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, event
 
@@ -35,9 +37,14 @@ class Counter:
         NUMBER.pack_into(self.memory, 0, self.value + 1)
 
 
+def count(counter: Counter, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    if not statement.startswith("BEGIN"):  # as PostgreSQL's driver does not show it either
+        counter.one_more()
+
+
 def main() -> None:
     counter = Counter(Path(sys.argv[2]))
-    event.listen(Engine, "before_cursor_execute", lambda *_: counter.one_more())
+    event.listen(Engine, "before_cursor_execute", partial(count, counter))
     run(load(Path(sys.argv[1])))
 
 
