@@ -172,11 +172,12 @@ class Lane:
             done = [(item.kind, item.id, item.revision) for item in items if isinstance(results[item], Done)]
             if done:
                 db.execute(delete(Work).where(tuple_(Work.kind, Work.id, Work.revision).in_(done)))
+            left = tuple_(Work.kind, Work.id).in_([(item.kind, item.id) for item in items])
+            db.execute(update(Work).where(left, Work.worker == self.worker).values(lease=0.0, worker=""))
             for item in items:
-                here = (Work.kind == item.kind) & (Work.id == item.id)
-                db.execute(update(Work).where(here, Work.worker == self.worker).values(lease=0.0, worker=""))
                 if changes := self._changes(item, results[item], now):  # not for what was woken meanwhile: it is due
-                    db.execute(update(Work).where(here, Work.revision == item.revision).values(**changes))
+                    same = (Work.kind == item.kind) & (Work.id == item.id) & (Work.revision == item.revision)
+                    db.execute(update(Work).where(same).values(**changes))
 
     @staticmethod
     def _changes(item: Item, result: Next, now: float) -> dict[str, Any]:
