@@ -14,14 +14,13 @@ from sqlalchemy.orm import Session
 
 from wolke.core.config import Config
 from wolke.core.db import Database, Resource
-from wolke.core.work import Again, Done, Failed, Item, Lane, Next, wake_all
-from wolke.drivers.rows import Change, MissingRow, Northbound, Row, Unavailable, plan
+from wolke.core.work import Again, Done, Failed, Item, Lane, Next, Work, wake_all
+from wolke.drivers.rows import Change, Northbound, Row, Unavailable, plan
 
 BATCH = 1000  # items per transaction: some ten thousand operations at most
 CHUNK = 500  # resources per step of the sweep
 SWEEP_SECONDS = 300.0
 SWEEP = ("network_sweep", "northbound")
-SOON = 0.5  # seconds; until a row that another needs is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,7 @@ class Kind:
 KINDS: dict[str, Kind] = {}
 # in which rows need each other; what is not named comes last
 ORDER = ("network", "subnet", "security_group_drop", "security_group", "port", "router", "floating_ip")
+GROUND = ("network", "subnet", "security_group_drop", "security_group", "router")  # what others' rows stand on
 
 
 def kind(table: type[Resource], rows: Rows) -> None:
@@ -84,11 +84,15 @@ def wanted(db: Session, name: str, ids: Sequence[str], site: Site) -> dict[str, 
     return found
 
 
-def by_kind(items: Iterable[Item]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {name: [] for name in KINDS}
-    for item in items:
-        found[item.kind].append(item.id)
-    return {name: ids for name, ids in found.items() if ids}
+def by_kind(items: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Ids of each kind."""
+    found: dict[str, list[str]] = {}
+    for name, id in items:
+        found.setdefault(name, []).append(id)
+    return found
+
+
+Plans = dict[tuple[str, str], list[Change]]  # (kind, id) -> what is to be changed
 
 
 class Reconciler:
@@ -99,23 +103,34 @@ class Reconciler:
 
     def __call__(self, items: Sequence[Item]) -> Mapping[Item, Next]:
         """Read, drive, record: no transaction is open while the network is spoken to."""
-        changes: dict[tuple[str, str], list[Change]] = {}
         revisions: dict[str, dict[str, int]] = {}
+        changes: Plans = {}
+        ground: Plans = {}
         with self.database.read() as db:
-            for name, ids in by_kind(items).items():
+            for name, ids in by_kind((item.kind, item.id) for item in items).items():
                 revisions[name] = KINDS[name].revisions(db, ids)
-                for id, rows in wanted(db, name, ids, self.site).items():
-                    changes[name, id] = plan(rows, self.north.rows(f"{name}/{id}"))
+                changes |= self._plans(db, name, ids)
+            for name, ids in by_kind(self._waiting(db)).items():
+                ground |= self._plans(db, name, [id for id in ids if (name, id) not in changes])
         ordered = sorted(items, key=lambda item: ORDER.index(item.kind) if item.kind in ORDER else len(ORDER))
-        failed = self._apply(ordered, changes)
+        failed = self._apply(ordered, changes, [change for some in ground.values() for change in some])
         for item in failed:
             revisions[item.kind].pop(item.id, None)
         self._record(revisions)
         return {item: failed.get(item, Done()) for item in items}
 
-    def _apply(self, items: Sequence[Item], changes: Mapping[tuple[str, str], list[Change]]) -> dict[Item, Next]:
+    def _plans(self, db: Session, name: str, ids: Sequence[str]) -> Plans:
+        rows = wanted(db, name, ids, self.site) if ids else {}
+        return {(name, id): plan(rows[id], self.north.rows(f"{name}/{id}")) for id in ids}
+
+    def _waiting(self, db: Session) -> list[tuple[str, str]]:
+        """What other rows stand on and is not done yet, due or not: it goes along, so that nothing waits for it in vain."""
+        query = select(Work.kind, Work.id).where(Work.kind.in_(GROUND)).order_by(Work.due).limit(BATCH)
+        return [(kind, id) for kind, id in db.execute(query)]
+
+    def _apply(self, items: Sequence[Item], changes: Plans, ground: Sequence[Change] = ()) -> dict[Item, Next]:
         """One transaction for all; where it is refused, halves, so that one bad item stops no other."""
-        together = [change for item in items for change in changes[item.kind, item.id]]
+        together = [*ground, *(change for item in items for change in changes[item.kind, item.id])]
         try:
             if together:
                 self.north.apply(together)
@@ -123,11 +138,12 @@ class Reconciler:
         except Unavailable as error:
             return {item: Failed(error) for item in items}
         except Exception as error:
+            if ground:
+                return self._apply(items, changes)
             if len(items) > 1:
                 middle = len(items) // 2
                 return self._apply(items[:middle], changes) | self._apply(items[middle:], changes)
-            soon = isinstance(error, MissingRow) and items[0].attempts == 0
-            return {items[0]: Again(SOON) if soon else Failed(error)}
+            return {items[0]: Failed(error)}
 
     def _record(self, revisions: Mapping[str, Mapping[str, int]]) -> None:
         with self.database.transaction() as db:
