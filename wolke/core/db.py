@@ -11,7 +11,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -82,7 +83,13 @@ def iso(seconds: float, *, micro: bool = False) -> str:
     """
     if micro:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))  # lists show many: a third of datetime's cost
+    day, rest = divmod(int(seconds), 86400)  # lists show thousands of times: a third of strftime's cost
+    return f"{_date(day)}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}Z"
+
+
+@lru_cache(1024)
+def _date(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(day)).isoformat()
 
 
 class Database:
