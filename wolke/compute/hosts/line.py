@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import httpx
 from sqlalchemy import select
 
 from wolke.compute.hosts_table import Host
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 FRESH_SECONDS = pki.CONTROL_DAYS * 86400 / 3
-TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+SECONDS = 10.0
 
 
 class Line:
@@ -60,8 +59,11 @@ class Line:
         ------
         Unavailable: the host does not answer, or another one answers in its place
         """
+        import httpx  # 4 MiB that most processes never need
+
         url = f"https://{self.address(host)}{path}"
-        with httpx.Client(verify=self.context(), timeout=TIMEOUT, trust_env=False) as client:
+        timeout = httpx.Timeout(SECONDS, connect=3.0)
+        with httpx.Client(verify=self.context(), timeout=timeout, trust_env=False) as client:
             try:
                 reply = client.get(url, extensions={"sni_hostname": host})
             except httpx.HTTPError as error:
@@ -82,7 +84,7 @@ class Line:
         url = f"wss://{address}{path}"
         opening = connect(
             url, ssl=self.context(), server_hostname=host, subprotocols=[Subprotocol("binary")], compression=None, max_size=1 << 20,
-            open_timeout=10, proxy=None,
+            open_timeout=SECONDS, proxy=None,
         )  # fmt: skip
         try:
             connection = await opening
