@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,6 @@ from wolke import cloud as control
 from wolke.core.app import App, quiet_app
 from wolke.core.auth import Caller
 from wolke.core.config import Config, PhysicalNetwork
-from wolke.core.db import Database
 from wolke.core.errors import Unauthorized
 from wolke.dev.hosts import FakeHost
 from wolke.drivers import rows
@@ -60,20 +60,22 @@ class FakeHosts:
 class Cloud:
     """The control plane and a client for each persona: ``cloud.member.get("/network/v2.0/ports")``."""
 
-    def __init__(self, directory: Path, url: str = "") -> None:
+    def __init__(self, directory: Path, url: str = "", *, new: bool = False) -> None:
+        """``new``: make tables and the first rows; else ``directory`` and the database are copies of a cloud that has them."""
         self.now = 1_800_000_000.0
         self.app: App = quiet_app(
             Config(state=str(directory), database=url, threads=4, physical_networks={"public": PhysicalNetwork()}),
             clock=lambda: self.now,
         )
-        if not url:
+        if new:
             self.app.database.create_tables()
         self.north = self.app.add(rows.Northbound, Northbound())
         self.chassis = self.app.add(Hosts, FakeHosts("h1"))
         self.hosts: dict[str, FakeHost] = {}
         control.assemble(self.app)
         self.app.authenticate = self.authenticate
-        control.bootstrap(self.app)
+        if new:
+            control.bootstrap(self.app)
         self.lanes = control.lanes(self.app)
         self.web = control.web(self.app)
         self.admin, self.member, self.reader, self.stranger = map(
@@ -116,23 +118,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write what is seen as what is expected")
 
 
+def memory() -> TemporaryDirectory[str]:
+    """A temporary directory, in memory where the machine has one."""
+    return TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres.Server]:
-    """A server with a database ``wolke`` that has all tables and is copied for each test."""
     with postgres.server() as server:
-        server.admin("CREATE DATABASE wolke")
-        database = Database(server.url("wolke"))
-        database.create_tables()
-        database.close()
         yield server
+
+
+@pytest.fixture(scope="session")
+def template(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """The state directory of a cloud that has just been made; with PostgreSQL, the database ``wolke`` belongs to it."""
+    url = ""
+    if request.config.getoption("--postgresql"):
+        server: postgres.Server = request.getfixturevalue("postgresql")
+        server.admin("CREATE DATABASE wolke")
+        url = server.url("wolke")
+    with memory() as directory:
+        Cloud(Path(directory), url, new=True).close()
+        yield Path(directory)
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where this test's cloud keeps its tables; "" for a SQLite file of its own."""
+    """Where this test keeps its tables: a copy of the new cloud's database on PostgreSQL; "" for a SQLite file of its own."""
     if not request.config.getoption("--postgresql"):
         yield ""
         return
+    request.getfixturevalue("template")
     server: postgres.Server = request.getfixturevalue("postgresql")
     with server.database("wolke") as url:
         yield url
@@ -140,13 +156,14 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def state() -> Iterator[Path]:
-    """A state directory in memory where the machine has one."""
-    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
+    """An empty state directory."""
+    with memory() as directory:
         yield Path(directory)
 
 
 @pytest.fixture
-def cloud(state: Path, database_url: str) -> Iterator[Cloud]:
+def cloud(state: Path, template: Path, database_url: str) -> Iterator[Cloud]:
+    shutil.copytree(template, state, dirs_exist_ok=True)
     made = Cloud(state, database_url)
     yield made
     made.close()
