@@ -274,7 +274,7 @@ def update(ctx: Ctx, network: Network, body: Update) -> None:
         network.is_default = False
     if body.mtu is not UNSET:
         network.mtu = checked_mtu(body.mtu, largest_mtu(ctx.app.config, network))
-        wake_subnets(ctx, network.id)
+        wake_tellers(ctx, network.id)
     if body.admin_state_up is not UNSET and body.admin_state_up != network.admin_state_up:
         ports = select(Port.id).where(Port.network_id == network.id)
         wake_all(ctx.db, [("port", id) for id in ctx.db.scalars(ports)])
@@ -283,10 +283,21 @@ def update(ctx: Ctx, network: Network, body: Update) -> None:
             setattr(network, name, value)
 
 
-def wake_subnets(ctx: Ctx, network_id: str) -> None:
-    """Their DHCP tells the network's MTU."""
+def wake_tellers(ctx: Ctx, network_id: str) -> None:
+    """Whatever tells guests the network's MTU: DHCP of subnets, of ports with options of their own, and routers' advertisements."""
     subnets = select(Subnet.id).where(Subnet.network_id == network_id)
-    wake_all(ctx.db, [("subnet", id) for id in ctx.db.scalars(subnets)])
+    ports = select(Port.id, Port.device_owner, Port.device_id, Port.extra_dhcp_opts).where(
+        Port.network_id == network_id
+    )
+    found = ctx.db.execute(ports).all()
+    wake_all(
+        ctx.db,
+        [
+            *(("subnet", id) for id in ctx.db.scalars(subnets)),
+            *(("port", port.id) for port in found if port.extra_dhcp_opts),
+            *(("router", port.device_id) for port in found if port.device_owner == "network:router_interface"),
+        ],
+    )
 
 
 def nobody_else(db: Session, network: Network) -> None:

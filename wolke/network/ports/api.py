@@ -21,6 +21,7 @@ from wolke.core.db import Json, lock
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota
+from wolke.core.work import wake_all
 from wolke.network import errors, hooks, security_groups
 from wolke.network.lane import kind
 from wolke.network.networks.api import usable
@@ -32,6 +33,7 @@ from wolke.network.ports.rows import rows
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.service import Collection, CreateBody, UpdateBody
 from wolke.network.subnets.checks import address
+from wolke.network.subnets.table import Subnet
 
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -271,8 +273,18 @@ def update(ctx: Ctx, port: Port, body: Update) -> None:
         ctx.db.flush()
         readdress(ctx.db, port, wanted, old_mac=old_mac)
         touch(ctx, port)
+        if port.device_owner == METADATA:
+            wake_dhcp(ctx, port.network_id)
     protect(ctx, port, body)
     tell(hooks.port_changed, ctx.db, [port.id])
+
+
+def wake_dhcp(ctx: Ctx, network_id: str) -> None:
+    """DHCP tells the way to the metadata service."""
+    subnets = select(Subnet.id).where(Subnet.network_id == network_id)
+    own = select(Port.id, Port.extra_dhcp_opts).where(Port.network_id == network_id)
+    woken = [("port", row.id) for row in ctx.db.execute(own) if row.extra_dhcp_opts]
+    wake_all(ctx.db, [*woken, *(("subnet", id) for id in ctx.db.scalars(subnets))])
 
 
 def addresses_wanted(ctx: Ctx, port: Port, body: Update) -> list[Wanted]:

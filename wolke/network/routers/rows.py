@@ -73,6 +73,7 @@ def router_rows(router: Any, legs: Sequence[Leg], chassis: Iterable[Any]) -> lis
     options = {"always_learn_from_arp_request": "false", "dynamic_neigh_routers": "true"}
     columns: dict[str, Value] = {"name": router.id, "enabled": router.admin_state_up, "options": options}
     made = [Row("Logical_Router", router.id, owner, columns)]
+    legs = [leg for leg in legs if leg.addresses]  # OVN knows no router port without an address
     gateway = next((leg for leg in legs if leg.port.device_owner == GATEWAY), None)
     inside = [leg for leg in legs if leg is not gateway]
     made += [port_row(router, leg, owner) for leg in inside]
