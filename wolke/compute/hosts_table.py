@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Text, update
+from sqlalchemy import Text, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.core.db import Base, ring
@@ -38,3 +38,8 @@ def bump(db: Session, host: str) -> None:
     if host:
         db.execute(update(Host).where(Host.name == host).values(wanted_revision=Host.wanted_revision + 1))
         ring(db, f"host:{host}")
+
+
+def last_seen(db: Session) -> dict[str, float]:
+    """When each host was last heard of, in unix seconds."""
+    return {row.name: row.seen_at for row in db.execute(select(Host.name, Host.seen_at))}

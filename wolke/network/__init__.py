@@ -8,7 +8,7 @@ from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane, wake
 from wolke.drivers.rows import Northbound
-from wolke.network import availability, extensions, quotas, subnetpools, tags
+from wolke.network import agents, availability, extensions, quotas, subnetpools, tags
 from wolke.network.chassis import ChassisWatch, Hosts
 from wolke.network.floating_ips import api as floating_ips
 from wolke.network.floating_ips import rows as floating_ip_rows
@@ -24,7 +24,7 @@ from wolke.network.status import PortStatus
 from wolke.network.subnets import api as subnets
 
 # Declared by import: calls, and rows of OVN
-CALLS = (networks, subnets, subnetpools, groups, ports, routers, floating_ips, availability, extensions)
+CALLS = (networks, subnets, subnetpools, groups, ports, routers, floating_ips, availability, extensions, agents)
 ROWS = (security_group_rows, router_rows, floating_ip_rows)
 for collection in taggable.values():
     tags.declare(collection)
