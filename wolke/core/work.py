@@ -2,7 +2,8 @@
 
 ``wake`` writes ``(kind, id)`` in the caller's transaction. A lane takes the due items of its kinds under a lease, hands them to its
 handler, and removes those whose revision is still the one it read. A lease is no fence: two processes may handle the same item,
-so every handler is idempotent. A recurring job is an item whose handler always answers ``Again``.
+so every handler is idempotent, and what was handled beyond its lease is handled again. A recurring job is an item whose handler
+always answers ``Again``.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import CursorResult, Delete, Update, delete, func, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.core.db import Base, Database, ring
@@ -119,6 +120,11 @@ def pause(attempts: int) -> float:
     return min(2.0 ** min(attempts, 10), 600.0)
 
 
+def _count(db: Session, statement: Delete | Update) -> int:
+    """Run it; how many rows it met."""
+    return cast(CursorResult[Any], db.execute(statement)).rowcount
+
+
 class Lane:
     """One thread's worth of work: items of some kinds, as many at a time as are due (at most ``batch``)."""
 
@@ -169,15 +175,19 @@ class Lane:
     def _record(self, database: Database, items: Sequence[Item], results: Mapping[Item, Next]) -> None:
         with database.transaction() as db:
             now = database.clock()
+            mine = Work.worker == self.worker
+            held = 0
             done = [(item.kind, item.id, item.revision) for item in items if isinstance(results[item], Done)]
             if done:
-                db.execute(delete(Work).where(tuple_(Work.kind, Work.id, Work.revision).in_(done)))
+                held += _count(db, delete(Work).where(tuple_(Work.kind, Work.id, Work.revision).in_(done), mine))
             left = tuple_(Work.kind, Work.id).in_([(item.kind, item.id) for item in items])
-            db.execute(update(Work).where(left, Work.worker == self.worker).values(lease=0.0, worker=""))
+            held += _count(db, update(Work).where(left, mine).values(lease=0.0, worker=""))
             for item in items:
                 if changes := self._changes(item, results[item], now):  # not for what was woken meanwhile: it is due
                     same = (Work.kind == item.kind) & (Work.id == item.id) & (Work.revision == item.revision)
                     db.execute(update(Work).where(same).values(**changes))
+            if held < len(items):  # another took some: ours came from older facts and may have undone what it did
+                wake_all(db, [(item.kind, item.id) for item in items])
 
     @staticmethod
     def _changes(item: Item, result: Next, now: float) -> dict[str, Any]:
