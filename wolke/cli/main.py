@@ -117,7 +117,7 @@ def examine(asked: argparse.Namespace) -> None:
 
 
 def develop(asked: argparse.Namespace) -> None:
-    from wolke.dev.cloud import run
+    from wolke.cli.dev import run
 
     run(asked.port, asked.hosts, asked.state)
 

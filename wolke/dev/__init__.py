@@ -1,1 +1,1 @@
-"""A whole cloud in one process, with hosts that live in memory: for developers and fast tests."""
+"""Hosts that live in memory: for ``wolke dev`` and fast tests."""

@@ -127,9 +127,7 @@ def test_hypervisors_tell_what_is_taken(cloud, farm, operator):
     assert isinstance(operator.get("os-hypervisors/detail", "2.27")["hypervisors"][0]["cpu_info"], str)
     total = operator.get("os-hypervisors/statistics", "2.87")["hypervisor_statistics"]
     assert (total["count"], total["vcpus_used"], total["memory_mb"]) == (1, 2, 4096)
-    operator.get(
-        "os-hypervisors/statistics", "2.88", 404
-    )
+    operator.get("os-hypervisors/statistics", "2.88", 404)
     newest = operator.get(f"os-hypervisors/{one['id']}?with_servers=true", "2.88")["hypervisor"]
     assert "vcpus" not in newest and "uptime" in newest
     assert newest["servers"] == [{"uuid": server, "name": "web"}]
