@@ -144,11 +144,21 @@ def template(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where this test keeps its tables: a copy of the new cloud's database on PostgreSQL; "" for a SQLite file of its own."""
+    """An empty database of this test's own on PostgreSQL; "" for a SQLite file."""
     if not request.config.getoption("--postgresql"):
         yield ""
         return
-    request.getfixturevalue("template")
+    server: postgres.Server = request.getfixturevalue("postgresql")
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def made_database(request: pytest.FixtureRequest, template: Path) -> Iterator[str]:
+    """What goes with a copy of ``template``: a copy of its database on PostgreSQL; "" as SQLite's file is in it."""
+    if not request.config.getoption("--postgresql"):
+        yield ""
+        return
     server: postgres.Server = request.getfixturevalue("postgresql")
     with server.database("wolke") as url:
         yield url
@@ -162,9 +172,9 @@ def state() -> Iterator[Path]:
 
 
 @pytest.fixture
-def cloud(state: Path, template: Path, database_url: str) -> Iterator[Cloud]:
+def cloud(state: Path, template: Path, made_database: str) -> Iterator[Cloud]:
     shutil.copytree(template, state, dirs_exist_ok=True)
-    made = Cloud(state, database_url)
+    made = Cloud(state, made_database)
     yield made
     made.close()
 

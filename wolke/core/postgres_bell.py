@@ -22,7 +22,8 @@ class PostgresBell(LocalBell):
         self._send = psycopg.connect(url, autocommit=True)
         self._sending = threading.Lock()
         self._open = True
-        threading.Thread(target=self._serve, name="bell", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="bell", daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         pause = threading.Event()
@@ -33,6 +34,8 @@ class PostgresBell(LocalBell):
                     while self._open:
                         for notice in connection.notifies(timeout=1.0):
                             self._here([notice.payload])
+                            if not self._open:
+                                return
             except psycopg.Error as error:
                 log.warning("bell: %s", error)
                 pause.wait(1.0)
@@ -54,4 +57,6 @@ class PostgresBell(LocalBell):
     def close(self) -> None:
         super().close()
         self._open = False
+        self.ring(["closing"])  # the thread that listens hears it and ends with its connection
+        self._thread.join(1.0)
         self._send.close()
