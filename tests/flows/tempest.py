@@ -139,14 +139,24 @@ def run(words: Iterable[object], directory: Path, *, seconds: float = 120, **env
 
 
 def tempest(
-    target: Target, directory: Path, asked: Iterable[str], *, concurrency: int = 2, seconds: float = 3600
+    target: Target,
+    directory: Path,
+    asked: Iterable[str],
+    *,
+    without: Iterable[str] = (),
+    concurrency: int = 2,
+    seconds: float = 3600,
 ) -> Outcome:
-    """Run tests by name, without what stands in brackets behind it; a name that ends with a dot means all below it."""
+    """Run tests by name, without what stands in brackets behind it; a name that ends with a dot means all below it.
+
+    ``without`` : parts of names of tests that are left out
+    """
     asked = list(asked)
     place = workspace(target, directory)
     patterns = [f"^{re.escape(name)}" + ("" if name.endswith(".") else r"(\[|$)") for name in asked]
     (place / "include.txt").write_text("\n".join(patterns) + "\n")
     words = [BIN / "tempest", "run", "--include-list", place / "include.txt", "--concurrency", concurrency]
+    words += [word for name in without for word in ("--exclude-regex", re.escape(name))]
     text = run(words, place, seconds=seconds, TEMPEST_CONFIG_DIR=str(place / "etc"), OS_TEST_TIMEOUT="300")
     return outcome(text, [name for name in asked if not name.endswith(".")])
 
