@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     progress = Progress()
     try:
         proofs, farewell = play(options.hosts, progress)
-    except (LabError, CommandError, subprocess.SubprocessError) as error:
+    except (LabError, CommandError, OSError, subprocess.SubprocessError) as error:
         progress.say(f"the demo ended early: {error}")
         return 1
     held = sum(proof.held for proof in proofs)

@@ -57,9 +57,9 @@ class Prover:
         done = self.lab.internet.run(words, check=False, timeout=seconds + 20)
         return done.stdout.strip() if done.returncode == 0 else None
 
-    def opens(self, address: str, port: int, source: str = "198.51.100.1") -> bool:
-        words = ["nc", "-z", "-w", "3", "-s", source, address, str(port)]
-        return self.lab.internet.run(words, check=False).returncode == 0
+    def reaches(self, address: str, port: int, source: str = "198.51.100.1") -> str:
+        """What a TCP connection from the internet meets: ``open``, ``refused`` or ``silent``."""
+        return str(self.lab.internet.run([sys.executable, "-c", CONNECT, address, str(port), source]).stdout).strip()
 
     def inner(self, project: Project, command: str) -> str:
         """A command on the project's first server; "" when it fails."""
@@ -112,20 +112,15 @@ class Prover:
 
     def ports(self, project: Project) -> None:
         name, address = project.name, project.floating["web1"]
-        self.prove(f"{name}: port 80 open to all", self.opens(address, 80, STRANGER), f"from {STRANGER}")
-        listening = "8080" in self.inner(project, "netstat -ltn 2>/dev/null | grep 8080 || echo 8080 by httpd")
-        closed = not self.opens(address, 8080)
-        self.prove(
-            f"{name}: closed port closed",
-            listening and closed,
-            "8080 listens, no connection" if closed else "8080 connects",
-        )
-        inside, outside = self.opens(address, 22), self.opens(address, 22, STRANGER)
-        self.prove(
-            f"{name}: ssh from one prefix only",
-            inside and not outside,
-            f"from 198.51.100.1: {inside}, {STRANGER}: {outside}",
-        )
+        met = self.reaches(address, 80, STRANGER)
+        self.prove(f"{name}: port 80 open to all", met == "open", f"from {STRANGER}: {met}")
+        listens = ":8080" in self.inner(project, "netstat -ltn")
+        met = self.reaches(address, 8080)
+        seen = f"8080 {'listens' if listens else 'does not listen'} in the server, from the internet it is {met}"
+        self.prove(f"{name}: closed port closed", listens and met == "silent", seen)
+        inside, outside = self.reaches(address, 22), self.reaches(address, 22, STRANGER)
+        seen = f"from 198.51.100.1: {inside}, from {STRANGER}: {outside}"
+        self.prove(f"{name}: ssh from one prefix only", (inside, outside) == ("open", "silent"), seen)
 
     def quota(self, project: Project) -> None:
         """The second floating IP takes effect on a running server; the next one is refused."""
@@ -184,16 +179,14 @@ def tries(address: str, mark: str) -> str:
 
 def packets(capture: Path) -> list[str]:
     """All UDP packets in a capture that bear a mark."""
-    done = subprocess.run(
-        ["tcpdump", "-nn", "-r", str(capture), "udp"], text=True, capture_output=True, check=False
-    )
+    done = subprocess.run(["tcpdump", "-nn", "-r", str(capture), "udp"], text=True, capture_output=True, check=False)
     return [line for line in done.stdout.splitlines() if ".example" in line]
 
 
 @contextlib.contextmanager
 def listening(guest: Guest, capture: Path) -> Iterator[None]:
     """A TCP listener on port 80 of a namespace guest, and a capture of all it hears."""
-    server = guest.popen(["socat", "TCP-LISTEN:80,fork,reuseaddr", "EXEC:cat"])
+    server = guest.popen([sys.executable, "-c", LISTEN])
     heard = guest.popen(["tcpdump", "-i", "eth0", "-U", "-w", str(capture)], stderr=subprocess.PIPE, text=True)
     try:
         assert heard.stderr
@@ -205,6 +198,23 @@ def listening(guest: Guest, capture: Path) -> Iterator[None]:
             process.wait()
 
 
+CONNECT = """
+import socket, sys
+address, port, source = sys.argv[1:]
+try:
+    socket.create_connection((address, int(port)), 4, (source, 0)).close()
+    print("open")
+except ConnectionRefusedError:
+    print("refused")
+except TimeoutError:
+    print("silent")
+"""
+LISTEN = """
+import socket
+listening = socket.create_server(("", 80))
+while True:
+    listening.accept()[0].close()
+"""
 PAGE = """
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
