@@ -106,3 +106,6 @@ def _check_versions(body: Struct, raw: Any, version: Version) -> None:
         inner = getattr(body, name)
         if isinstance(inner, Struct):
             _check_versions(inner, raw[encoded], version)
+        elif isinstance(inner, list) and inner and isinstance(inner[0], Struct):
+            for one, sent in zip(inner, raw[encoded], strict=True):
+                _check_versions(one, sent, version)

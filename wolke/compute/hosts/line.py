@@ -59,14 +59,14 @@ class Line:
         ------
         Unavailable: the host does not answer, or another one answers in its place
         """
-        import httpx  # 4 MiB that most processes never need
+        import httpx2  # 4 MiB that most processes never need
 
         url = f"https://{self.address(host)}{path}"
-        timeout = httpx.Timeout(SECONDS, connect=3.0)
-        with httpx.Client(verify=self.context(), timeout=timeout, trust_env=False) as client:
+        timeout = httpx2.Timeout(SECONDS, connect=3.0)
+        with httpx2.Client(verify=self.context(), timeout=timeout, trust_env=False) as client:
             try:
                 reply = client.get(url, extensions={"sni_hostname": host})
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 raise Unavailable("The server's host cannot be reached now.", hint=f"{url}: {error}") from error
         if reply.status_code != 200:
             raise Unavailable(

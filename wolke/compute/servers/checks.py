@@ -45,6 +45,20 @@ class Chosen:
         return max(self.min_disk, -(-self.virtual_size // GIB))
 
 
+def refused(ctx: Ctx, body: Create) -> None:
+    """Raises BadRequest: what this microversion or this cloud does not take."""
+    if ctx.version >= (2, 37) and body.networks is UNSET:
+        raise BadRequest("Invalid input for field/attribute server: 'networks' is a required property")
+    if ctx.version < (2, 37) and isinstance(body.networks, str):
+        raise BadRequest(f"Invalid input for field/attribute networks. Value: {body.networks}. It is not an array")
+    if body.personality is not UNSET and body.personality:
+        raise BadRequest("Invalid input for field/attribute personality: this cloud injects no files, use user_data")
+    if body.trusted_image_certificates is not UNSET and body.trusted_image_certificates:
+        raise BadRequest(
+            "Invalid input for field/attribute trusted_image_certificates: image signatures are not checked here"
+        )
+
+
 # Image and flavor -------------------------------------------------------------------------------------------------
 def devices(body: Create) -> None:
     """Raises BadRequest: a disk that only volumes could give."""

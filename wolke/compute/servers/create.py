@@ -50,8 +50,7 @@ def create(ctx: Ctx, whole: CreateServer) -> Answer:
     ctx.require(CREATE, policy.Target(ctx.caller.project_id))
     if not ctx.caller.project_id:
         raise Forbidden("A server belongs to a project: the token must be scoped to one.")
-    if ctx.version >= (2, 37) and body.networks is UNSET:
-        raise BadRequest("Invalid input for field/attribute server: 'networks' is a required property")
+    checks.refused(ctx, body)
     checks.devices(body)
     image = checks.image(ctx, checks.image_ref(body))
     flavor = flavors.chosen(ctx, str(body.flavor_ref))
