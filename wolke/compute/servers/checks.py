@@ -182,6 +182,9 @@ def ids(name: str, given: str | list[str] | UnsetType) -> list[str]:
 
 # The rest ---------------------------------------------------------------------------------------------------------
 def metadata(ctx: Ctx, items: dict[str, str]) -> None:
+    """Raises QuotaExceeded."""
+    if not items:
+        return
     limit = quota.limits(ctx.db, "compute", ctx.caller.project_id)["metadata_items"]
     if 0 <= limit < len(items):
         raise QuotaExceeded(f"Maximum number of metadata items exceeds {limit}")
