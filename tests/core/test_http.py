@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from collections.abc import Callable
+
+import pytest
+from anyio import CapacityLimiter
+from sqlalchemy import func, select, text
+from starlette.responses import Response
+from starlette.testclient import TestClient
 
 from tests.conftest import Cloud
+from wolke.core.endpoint import covers, router
 from wolke.core.events import Event
-from wolke.core.http import covers
+from wolke.core.http import Ctx, Edge, Service
 from wolke.image.table import Image
 
 URL = "/image/v2/images"
@@ -66,3 +73,43 @@ def test_health_and_openapi(cloud: Cloud) -> None:
     assert cloud.nobody.get("/healthz").json() == {"status": "ok"}
     document = cloud.nobody.get("/openapi.json").json()
     assert document["paths"]["/image/v2/images"]["post"]["x-rule"] == "add_image"
+
+
+def probe(cloud: Cloud, declare: Callable[[Service], None]) -> TestClient:
+    """A client of a service that has only the calls of one test."""
+    service = Service("probe", "/probe", lambda error, status: {"error": str(error)})
+    declare(service)
+    return TestClient(router(cloud.app, service, CapacityLimiter(2)), headers={"X-Auth-Token": "member"})
+
+
+def test_an_edge_call_that_writes_without_audit_is_an_error_of_ours(cloud: Cloud) -> None:
+    def declare(service: Service) -> None:
+        @service.edge("PUT", "/silent", rule="get_images")
+        async def silent(edge: Edge) -> Response:
+            return Response(status_code=204)
+
+        @service.edge("PUT", "/unasked", rule="get_images")
+        async def unasked(edge: Edge) -> Response:
+            await edge.write(lambda ctx: None)
+            return Response(status_code=204)
+
+    before = count(cloud, Event)
+    client = probe(cloud, declare)
+    assert client.put("/silent").status_code == 500 and client.put("/unasked").status_code == 500
+    assert count(cloud, Event) == before
+
+
+def test_errors_tell_the_log_nothing_of_what_was_written(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    def declare(service: Service) -> None:
+        @service.call("POST", "/break", rule="get_images")
+        def broken(ctx: Ctx) -> None:
+            ctx.db.execute(text("INSERT INTO nowhere VALUES (:secret)"), {"secret": "hunter2"})
+
+        @service.call("POST", "/huge", rule="get_images")
+        def huge(ctx: Ctx) -> None:
+            ctx.db.execute(select(Image.id).where(Image.min_ram == 2**70))
+
+    client = probe(cloud, declare)
+    assert client.post("/break").status_code in (500, 503)
+    assert client.post("/huge").status_code in (400, 500)
+    assert "hunter2" not in caplog.text

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
-from sqlalchemy import JSON, Engine, MetaData, String, create_engine, event, text
+from sqlalchemy import JSON, CursorResult, Delete, Engine, MetaData, String, Update, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import QueuePool
 
@@ -111,6 +111,7 @@ class Database:
             "pool_size": threads + 8,
             "max_overflow": 64,
             "poolclass": QueuePool,
+            "hide_parameters": True,  # an error's text goes to the log; what was to be written does not
         }
         if self.is_sqlite:
             options["connect_args"] = {"check_same_thread": False, "timeout": 60}
@@ -172,6 +173,11 @@ class Database:
     def close(self) -> None:
         self._writer.dispose()
         self._reader.dispose()
+
+
+def matched(db: Session, statement: Delete | Update) -> int:
+    """Run it; how many rows it met."""
+    return cast(CursorResult[Any], db.execute(statement)).rowcount
 
 
 def ring(db: Session, topic: str) -> None:

@@ -49,6 +49,10 @@ class NotAcceptable(WolkeError):
     status, title = 406, "Not Acceptable"
 
 
+class TooSlow(WolkeError):
+    status, title = 408, "Request Timeout"
+
+
 class Conflict(WolkeError):
     status, title = 409, "Conflict"
 

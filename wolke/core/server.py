@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from wolke.core import metrics
 from wolke.core.app import App
-from wolke.core.http import Endpoint, Service, router
+from wolke.core.endpoint import Endpoint, router
+from wolke.core.http import Service
 from wolke.core.openapi import document
 from wolke.core.work import Work
 

@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, Delete, Update, delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from wolke.core.db import Base, Database, ring
+from wolke.core.db import Base, Database, matched, ring
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +120,6 @@ def pause(attempts: int) -> float:
     return min(2.0 ** min(attempts, 10), 600.0)
 
 
-def _count(db: Session, statement: Delete | Update) -> int:
-    """Run it; how many rows it met."""
-    return cast(CursorResult[Any], db.execute(statement)).rowcount
-
-
 class Lane:
     """One thread's worth of work: items of some kinds, as many at a time as are due (at most ``batch``)."""
 
@@ -179,9 +174,9 @@ class Lane:
             held = 0
             done = [(item.kind, item.id, item.revision) for item in items if isinstance(results[item], Done)]
             if done:
-                held += _count(db, delete(Work).where(tuple_(Work.kind, Work.id, Work.revision).in_(done), mine))
+                held += matched(db, delete(Work).where(tuple_(Work.kind, Work.id, Work.revision).in_(done), mine))
             left = tuple_(Work.kind, Work.id).in_([(item.kind, item.id) for item in items])
-            held += _count(db, update(Work).where(left, mine).values(lease=0.0, worker=""))
+            held += matched(db, update(Work).where(left, mine).values(lease=0.0, worker=""))
             for item in items:
                 if changes := self._changes(item, results[item], now):  # not for what was woken meanwhile: it is due
                     same = (Work.kind == item.kind) & (Work.id == item.id) & (Work.revision == item.revision)

@@ -9,16 +9,14 @@ from __future__ import annotations
 import anyio.to_thread
 import msgspec
 from sqlalchemy import select
-from starlette.requests import Request
 from starlette.responses import Response
 
 from wolke.core import policy
-from wolke.core.app import App
 from wolke.core.auth import Caller
 from wolke.core.bodies import parse
 from wolke.core.db import Json, iso
-from wolke.core.errors import Forbidden, NotFound, TooLarge, Unauthorized
-from wolke.core.http import Answer, Ctx
+from wolke.core.errors import Forbidden, NotFound, Unauthorized
+from wolke.core.http import Answer, Ctx, Edge, whole
 from wolke.core.policy import Target
 from wolke.identity import catalogue
 from wolke.identity.authority import Scope, domains_of, projects_of, roles_in
@@ -92,14 +90,11 @@ def view(means: Meaning, catalog: list[Json] | None) -> Json:
 
 # What the calls do ---------------------------------------------------------------------------------------------------
 @identity.edge("POST", "/v3/auth/tokens", rule="", public=True, body=LoginBody, status=201)
-async def login(app: App, caller: Caller, request: Request) -> Response:
+async def login(edge: Edge) -> Response:
     """Log in: a token for a password, another token, an application credential or a one-time code."""
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > app.config.max_body:
-            raise TooLarge(f"The request is larger than {app.config.max_body} bytes.")
-    bare = "nocatalog" in request.query_params
+    app = edge.app
+    raw = await whole(edge.request, app.config.max_body)
+    bare = "nocatalog" in edge.request.query_params
 
     def work() -> Response:
         body = parse(LoginBody, raw, strict=True)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint, event, insert, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from wolke.core.db import Base, new_hex
+from wolke.core.db import Base, matched, new_hex
 
 
 def _parent(column: str) -> ForeignKey:
@@ -40,7 +40,7 @@ class Epoch(Base):
 
 def bump(db: Session) -> None:
     """Make every cached caller be looked up again; for changes that do not pass through the ORM."""
-    if not db.execute(update(Epoch).values(number=Epoch.number + 1)).rowcount:  # type: ignore[attr-defined]
+    if not matched(db, update(Epoch).values(number=Epoch.number + 1)):
         db.execute(insert(Epoch).values(id=1, number=1))
 
 

@@ -9,7 +9,8 @@ API:  https://docs.openstack.org/api-ref/image/v2/#image-data
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +21,68 @@ from starlette.responses import FileResponse, Response
 
 from wolke.core import policy
 from wolke.core.app import App
-from wolke.core.auth import Caller
-from wolke.core.db import Json
-from wolke.core.errors import BadRequest, Conflict, Forbidden, NotFound, UnsupportedMedia, WolkeError
-from wolke.core.events import Event
-from wolke.core.http import Ctx, origin
-from wolke.core.log import request_id
+from wolke.core.db import Json, matched
+from wolke.core.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+    UnsupportedMedia,
+)
+from wolke.core.http import Ctx, Edge
 from wolke.core.work import wake
-from wolke.drivers.imageformat import UnsafeImage, inspect
+from wolke.drivers.imageformat import UnreadableImage, UnsafeImage, inspect
 from wolke.image.images import find, seen
 from wolke.image.service import image as service
-from wolke.image.store import Incoming, Store, Written
+from wolke.image.store import Incoming, Store
 from wolke.image.table import Image
 
 LEASE_SECONDS = 120.0  # an upload that has not said anything for so long was cut off
 PIECE = 2**20  # bytes that are gathered before a thread writes them
 
 
-class TooBig(WolkeError):
-    status, title = 413, "Request Entity Too Large"
+@dataclass(slots=True)
+class Held:
+    """The right to bring an image's bytes, as long as the row says the same. Who comes after a pause finds that it says otherwise."""
+
+    image_id: str
+    disk_format: str
+    state: str
+    until: float  # unix seconds
+
+    def write(self, db: Session, **values: Any) -> None:
+        """Write what was seen of the bytes. Raises Conflict: somebody else brings them now, or the image is gone."""
+        same = (Image.id == self.image_id) & (Image.data == self.state) & (Image.data_until == self.until)
+        if not matched(db, update(Image).where(same, Image.deleting.is_(False)).values(**values)):
+            raise Conflict(f"The data of image {self.image_id} is brought by another request, or the image is gone")
+
+    def renew(self, app: App) -> None:
+        until = app.clock() + LEASE_SECONDS
+        with app.database.transaction() as db:
+            self.write(db, data_until=until)
+        self.until = until
 
 
-def begin(db: Session, app: App, row: Image, state: str) -> None:
+def begin(ctx: Ctx, state: str) -> Held:
     """Take the right to bring the bytes, or Conflict."""
-    now = app.clock()
-    cut_off = row.data in ("saving", "uploading") and row.data_until < now
+    row = find(ctx, ctx.path["image_id"], "upload_image")
+    cut_off = row.data in ("saving", "uploading") and row.data_until < ctx.now
     if row.data not in ("queued", "uploading") and not cut_off:
         raise Conflict(f"Image status transition from {row.data} to {state} is not allowed")
+    require_formats(row, "uploaded")
+    held = Held(row.id, str(row.disk_format), state, ctx.now + LEASE_SECONDS)
+    set_data(ctx.db, row.id, data=state, data_until=held.until)
+    ctx.about(row)
+    return held
+
+
+def require_formats(row: Image, then: str) -> None:
     for field in ("disk_format", "container_format"):
         if getattr(row, field) is None:
-            raise BadRequest(f"The image's {field} must be set before its data can be uploaded")
-    set_data(db, row.id, data=state, data_until=now + LEASE_SECONDS)
+            raise BadRequest(f"The image's {field} must be set before its data can be {then}")
 
 
 def set_data(db: Session, image_id: str, **values: Any) -> None:
@@ -63,146 +95,131 @@ def check(path: Path, disk_format: str) -> int:
 
     Raises
     ------
-    UnsupportedMedia: another format, or one that refers to other files
+    UnsupportedMedia: another format, one that refers to other files, or one that inspection cannot cope with
     """
     try:
         facts = inspect(path)
     except UnsafeImage as error:
         raise UnsupportedMedia(f"The image is refused: {error}") from error
+    except UnreadableImage as error:
+        raise UnsupportedMedia("The image is refused: it cannot be inspected", hint=str(error)) from error
     plain = {"ami", "ari", "aki", "raw", "iso", "ploop"}
     if facts.disk_format != disk_format and not (disk_format in plain and facts.disk_format in plain):
         raise UnsupportedMedia(f"The image's content is {facts.disk_format}, but its disk_format says {disk_format}")
     return facts.virtual_size
 
 
-def finish(app: App, image_id: str, disk_format: str, incoming: Incoming) -> None:
-    """Check what has arrived and make it the image's data."""
+def finish(app: App, held: Held, incoming: Incoming) -> None:
+    """Check what has arrived and make it the image's data; what is refused is dropped."""
     try:
         written = incoming.finish()
-        virtual_size = check(incoming.part, disk_format)
-        incoming.keep()
+        held.renew(app)  # the inspection takes its time
+        virtual_size = check(incoming.part, held.disk_format)
+        with app.database.transaction() as db:
+            held.write(
+                db, data="active", data_until=0.0, size=written.size, checksum=written.md5, os_hash_value=written.sha512,
+                virtual_size=virtual_size, import_uri="", import_error="",
+            )  # fmt: skip
+            incoming.keep()
     except BaseException:
         incoming.drop()
         raise
-    activate(app, image_id, written, virtual_size)
 
 
-def activate(app: App, image_id: str, written: Written, virtual_size: int) -> None:
+def keep_staged(app: App, held: Held, incoming: Incoming) -> None:
+    incoming.finish()
     with app.database.transaction() as db:
-        set_data(
-            db, image_id, data="active", data_until=0.0, size=written.size, checksum=written.md5,
-            os_hash_value=written.sha512, virtual_size=virtual_size, import_uri="", import_error="",
-        )  # fmt: skip
+        held.write(db, data_until=held.until)
+        incoming.keep()
 
 
-async def receive(app: App, request: Request, image_id: str, incoming: Incoming) -> None:
-    """The request's body into the file, a piece at a time; renews the lease as it goes."""
+async def receive(app: App, request: Request, held: Held, incoming: Incoming) -> None:
+    """The request's body into the file, a piece at a time; renews the right as it goes.
+
+    Raises
+    ------
+    TooLarge: more than ``max_image``
+    TooSlow: nothing came for as long as the right lasts
+    """
     pieces: list[bytes] = []
-    gathered, renewed = 0, app.clock()
+    gathered, renewed, clock = 0, app.clock(), asyncio.get_running_loop().time
 
     async def flush() -> None:
         nonlocal gathered
+        if incoming.size + gathered > app.config.max_image:
+            raise TooLarge(f"The image is larger than {app.config.max_image} bytes")
         await asyncio.to_thread(incoming.write, b"".join(pieces))
         pieces.clear()
         gathered = 0
 
-    def renew() -> None:
-        with app.database.transaction() as db:
-            set_data(db, image_id, data_until=app.clock() + LEASE_SECONDS)
-
-    async for piece in request.stream():
-        pieces.append(piece)
-        gathered += len(piece)
-        if gathered >= PIECE:
+    try:
+        async with asyncio.timeout(LEASE_SECONDS) as patience:
+            async for piece in request.stream():
+                pieces.append(piece)
+                gathered += len(piece)
+                if gathered >= PIECE:
+                    await flush()
+                    if app.clock() - renewed > LEASE_SECONDS / 4:
+                        renewed = app.clock()
+                        await asyncio.to_thread(held.renew, app)
+                patience.reschedule(clock() + LEASE_SECONDS)
             await flush()
-            if incoming.size > app.config.max_image:
-                raise TooBig(f"The image is larger than {app.config.max_image} bytes")
-            if app.clock() - renewed > LEASE_SECONDS / 4:
-                renewed = app.clock()
-                await asyncio.to_thread(renew)
-    await flush()
+    except TimeoutError as error:
+        raise TooSlow(f"Nothing has arrived for {LEASE_SECONDS:.0f} seconds") from error
 
 
-def asked(app: App, caller: Caller, request: Request, rule: str, then: Callable[[Session, Image], Any]) -> Image:
-    """Find the image for a rule and write, with its audit event, in one transaction."""
-    image_id = request.path_params["image_id"]
-    with app.database.transaction() as db:
-        ctx = context(app, db, caller, request)
-        row = find(ctx, image_id, rule)
-        then(db, row)
-        db.add(
-            Event(
-                at=app.clock(), request_id=ctx.request_id, service="image", rule=rule, method=request.method, path=request.url.path[:255],
-                user_id=caller.user_id, project_id=caller.project_id, kind="image", target_id=image_id,
-                target_project_id=row.project_id, status=204, address=request.client.host if request.client else "",
-            )
-        )  # fmt: skip
-    return row
-
-
-def context(app: App, db: Session, caller: Caller, request: Request) -> Ctx:
-    return Ctx(
-        app, db, caller, (0, 0), request.path_params, request.query_params, request.headers, origin(request) + service.prefix,
-        request_id.get(), service,
-    )  # fmt: skip
-
-
-async def bring(app: App, caller: Caller, request: Request, *, staged: bool) -> Response:
+async def bring(edge: Edge, *, staged: bool) -> Response:
     """Upload into the image or into its staging area."""
-    state = "uploading" if staged else "saving"
+    app, request = edge.app, edge.request
     if request.headers.get("content-type", "").split(";")[0] != "application/octet-stream":
         raise UnsupportedMedia("The image data must come as application/octet-stream")
-    row = await asyncio.to_thread(
-        asked, app, caller, request, "upload_image", lambda db, row: begin(db, app, row, state)
-    )
-    incoming = app.part(Store).incoming(row.id, staged=staged)
+    held = await edge.write(lambda ctx: begin(ctx, "uploading" if staged else "saving"))
 
-    def give_up() -> None:
-        incoming.drop()
-        with app.database.transaction() as db:
-            set_data(db, row.id, data="queued", data_until=0.0)
+    def give_up(incoming: Incoming | None) -> None:
+        if incoming:
+            incoming.drop()
+        with suppress(Conflict), app.database.transaction() as db:
+            held.write(db, data="queued", data_until=0.0)
 
+    incoming = None
     try:
-        await receive(app, request, row.id, incoming)
-        if staged:
-            await asyncio.to_thread(incoming.finish)
-            await asyncio.to_thread(incoming.keep)
-        else:
-            await asyncio.to_thread(finish, app, row.id, str(row.disk_format), incoming)
-    except (WolkeError, ClientDisconnect, OSError, asyncio.CancelledError):
-        await asyncio.shield(asyncio.to_thread(give_up))
+        incoming = app.part(Store).incoming(held.image_id, staged=staged)
+        await receive(app, request, held, incoming)
+        await asyncio.to_thread(keep_staged if staged else finish, app, held, incoming)
+    except BaseException as error:
+        await asyncio.shield(asyncio.to_thread(give_up, incoming))
+        if isinstance(error, OSError) and not isinstance(error, ClientDisconnect):
+            raise Unavailable("The image store cannot take the image now", hint=str(error)) from error
         raise
     return Response(status_code=204)
 
 
 @service.edge("PUT", "/v2/images/{image_id}/file", rule="upload_image", status=204)
-async def upload(app: App, caller: Caller, request: Request) -> Response:
+async def upload(edge: Edge) -> Response:
     """Upload an image's data."""
-    return await bring(app, caller, request, staged=False)
+    return await bring(edge, staged=False)
 
 
 @service.edge("PUT", "/v2/images/{image_id}/stage", rule="upload_image", status=204)
-async def stage(app: App, caller: Caller, request: Request) -> Response:
+async def stage(edge: Edge) -> Response:
     """Upload an image's data to be imported afterwards."""
-    return await bring(app, caller, request, staged=True)
+    return await bring(edge, staged=True)
 
 
 @service.edge("GET", "/v2/images/{image_id}/file", rule="download_image")
-async def download(app: App, caller: Caller, request: Request) -> Response:
+async def download(edge: Edge) -> Response:
     """Download an image's data."""
 
-    def look() -> Any:
-        with app.database.read() as db:
-            ctx = context(app, db, caller, request)
-            ctx.require("download_image", policy.Target(caller.project_id))
-            return seen(ctx, request.path_params["image_id"])
+    def look(ctx: Ctx) -> Any:
+        ctx.require("download_image", policy.Target(ctx.caller.project_id))
+        return seen(ctx, ctx.path["image_id"])
 
-    row = await asyncio.to_thread(look)
+    row = await edge.read(look)
     if row.data != "active":
         return Response(status_code=204)
-    if row.deactivated and not caller.is_admin:
+    if row.deactivated and not edge.caller.is_admin:
         raise Forbidden(f"The requested image {row.id} is deactivated.")
-    path = app.part(Store).path(row.id)
+    path = edge.app.part(Store).path(row.id)
     if not path.exists():
         raise NotFound(f"The data of image {row.id} is missing.")
     return FileResponse(path, media_type="application/octet-stream", headers={"Content-MD5": row.checksum or ""})
@@ -226,9 +243,7 @@ def import_image(ctx: Ctx, body: Json) -> None:
         raise BadRequest("Invalid input for uri: web-download takes an http or https address")
     elif row.data != "queued":
         raise Conflict(f"Image status transition from {row.data} to importing is not allowed")
-    for field in ("disk_format", "container_format"):
-        if getattr(row, field) is None:
-            raise BadRequest(f"The image's {field} must be set before its data can be imported")
+    require_formats(row, "imported")
     row.import_uri = uri or "staged:"
     ctx.db.flush()
     set_data(ctx.db, row.id, data="importing", import_error="")
@@ -237,4 +252,5 @@ def import_image(ctx: Ctx, body: Json) -> None:
 
 
 def importing(db: Session, image_id: str) -> Any:
+    """The row of an image that is to be imported, or None."""
     return db.execute(select(Image.__table__).where(Image.id == image_id, Image.data == "importing")).first()

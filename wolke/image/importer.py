@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urljoin
 
-import httpx
+import httpx2
 from sqlalchemy import select
 
 from wolke.core.app import App
-from wolke.core.errors import BadRequest, WolkeError
+from wolke.core.errors import BadRequest, Conflict, TooLarge, WolkeError
 from wolke.core.work import Again, Done, Item, Next
-from wolke.drivers.imageformat import UnsafeImage
-from wolke.image.data import TooBig, finish, importing, set_data
+from wolke.image.data import Held, finish, importing
 from wolke.image.store import Store
 from wolke.image.table import Image
 
 REDIRECTS = 5
 CLEAN_SECONDS = 3600.0
+SLOWEST = 64 * 1024  # bytes a second, from the second minute on: while one import trickles, the others wait
 
 
 def reachable(app: App, host: str, port: int) -> str:
@@ -35,49 +37,67 @@ def reachable(app: App, host: str, port: int) -> str:
     allowed = [ipaddress.ip_network(network) for network in app.config.image_import_networks]
     for text in sorted(map(str, found)):
         address = ipaddress.ip_address(text.partition("%")[0])
-        if address.is_global or any(address in network for network in allowed):
+        if is_public(address) or any(address in network for network in allowed):
             return str(address)
     raise BadRequest(f"{host} has no address that images may be imported from")
 
 
-def fetch(app: App, image_id: str, uri: str, disk_format: str) -> None:
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is an address of the internet; IPv6 forms of IPv4 addresses (mapped, NAT64, 6to4) hide what they lead to.
+
+    >>> [is_public(ipaddress.ip_address(text)) for text in ("1.1.1.1", "64:ff9b::a00:1", "::127.0.0.1", "224.0.0.1")]
+    [True, False, False, False]
+    """
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def fetch(app: App, held: Held, uri: str) -> None:
     """Download to the store and make it the image's data."""
     for _ in range(REDIRECTS):
-        url = httpx.URL(uri)
+        try:
+            url = httpx2.URL(uri)
+        except httpx2.InvalidURL as error:
+            raise BadRequest(f"{uri} is no address: {error}") from error
+        if url.scheme not in ("http", "https") or not url.host:
+            raise BadRequest(f"{uri} is no http or https address")
         address = reachable(app, url.host, url.port or (443 if url.scheme == "https" else 80))
         target = url.copy_with(host=address)
         headers = {"Host": url.netloc.decode(), "Accept-Encoding": "identity"}
         extensions = {"sni_hostname": url.host}
         with (
-            httpx.Client(timeout=60.0, trust_env=False) as client,
+            httpx2.Client(timeout=60.0, trust_env=False) as client,
             client.stream("GET", target, headers=headers, extensions=extensions) as answer,
         ):
             if answer.is_redirect:
                 uri = urljoin(uri, answer.headers["location"])
                 continue
-            if answer.status_code != httpx.codes.OK:
+            if answer.status_code != httpx2.codes.OK:
                 raise BadRequest(f"{uri} answers {answer.status_code}")
-            incoming = app.part(Store).incoming(image_id)
+            incoming = app.part(Store).incoming(held.image_id)
             try:
-                for piece in answer.iter_bytes(2**20):
+                started = time.monotonic()
+                for piece in answer.iter_raw():  # as it lies there: nothing is unpacked on the way
                     incoming.write(piece)
                     if incoming.size > app.config.max_image:
-                        raise TooBig(f"The image is larger than {app.config.max_image} bytes")
+                        raise TooLarge(f"The image is larger than {app.config.max_image} bytes")
+                    took = time.monotonic() - started
+                    if took > 60 and incoming.size < took * SLOWEST:
+                        raise BadRequest(f"{uri} sends less than {SLOWEST} bytes a second")
             except BaseException:
                 incoming.drop()
                 raise
-        finish(app, image_id, disk_format, incoming)
+        finish(app, held, incoming)
         return
     raise BadRequest(f"{uri} redirects too often")
 
 
-def staged(app: App, image_id: str, disk_format: str) -> None:
-    source, incoming = app.part(Store).staged(image_id), app.part(Store).incoming(image_id)
+def staged(app: App, held: Held) -> None:
+    source, incoming = app.part(Store).staged(held.image_id), app.part(Store).incoming(held.image_id)
     with source.open("rb") as file:
         while piece := file.read(2**20):
             incoming.write(piece)
-    finish(app, image_id, disk_format, incoming)
-    source.unlink()
+    finish(app, held, incoming)
+    source.unlink(missing_ok=True)
 
 
 def run(app: App, items: Sequence[Item]) -> dict[Item, Next]:
@@ -90,15 +110,16 @@ def run(app: App, items: Sequence[Item]) -> dict[Item, Next]:
         row = importing(db, item.id)
     if row is None:
         return {item: Done()}
+    held = Held(row.id, str(row.disk_format), "importing", row.data_until)
     try:
         if row.import_uri == "staged:":
-            staged(app, row.id, row.disk_format)
+            staged(app, held)
         else:
-            fetch(app, row.id, row.import_uri, row.disk_format)
-    except (WolkeError, UnsafeImage) as error:
-        with app.database.transaction() as db:
-            set_data(db, row.id, data="queued", import_uri="", import_error=str(error))
-        app.part(Store).remove(row.id)
+            fetch(app, held, row.import_uri)
+    except WolkeError as error:
+        with suppress(Conflict), app.database.transaction() as db:
+            held.write(db, data="queued", import_uri="", import_error=str(error))
+            app.part(Store).remove(row.id)
     return {item: Done()}
 
 

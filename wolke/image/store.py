@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ class Incoming:
 
     def __init__(self, part: Path, whole: Path) -> None:
         self.part, self._whole = part, whole
-        self._file = part.open("wb")
+        self._file = part.open("xb")
         self._md5, self._sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
         self.size = 0
 
@@ -39,7 +40,13 @@ class Incoming:
         return Written(self.size, self._md5.hexdigest(), self._sha512.hexdigest())
 
     def keep(self) -> None:
+        """Give the file its name, on the disk too."""
         self.part.replace(self._whole)
+        directory = os.open(self._whole.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def drop(self) -> None:
         self._file.close()
@@ -58,12 +65,18 @@ class Store:
         return self.directory / f"{image_id}.staged"
 
     def incoming(self, image_id: str, *, staged: bool = False) -> Incoming:
-        """A new file; one that was cut off earlier is overwritten."""
+        """A new file, under a name of its own: who is still writing an earlier one has no hand on this."""
         whole = self.staged(image_id) if staged else self.path(image_id)
-        return Incoming(self.directory / f"{image_id}.part", whole)
+        self._remove_parts(image_id)
+        return Incoming(self.directory / f"{image_id}.{secrets.token_hex(8)}.part", whole)
 
     def remove(self, image_id: str) -> None:
-        for path in (self.path(image_id), self.staged(image_id), self.directory / f"{image_id}.part"):
+        for path in (self.path(image_id), self.staged(image_id)):
+            path.unlink(missing_ok=True)
+        self._remove_parts(image_id)
+
+    def _remove_parts(self, image_id: str) -> None:
+        for path in self.directory.glob(f"{image_id}.*.part"):
             path.unlink(missing_ok=True)
 
     def sweep(self, living: Iterable[str]) -> list[str]:

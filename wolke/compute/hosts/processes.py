@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wolke.core.app import App
-from wolke.core.db import Base
+from wolke.core.db import Base, matched
 
 log = logging.getLogger(__name__)
 BEAT_SECONDS = 20.0
@@ -32,7 +32,7 @@ def beat(app: App, binary: str) -> None:
     here = (Process.binary == binary) & (Process.host == host)
     try:
         with app.database.transaction() as db:
-            if not db.execute(update(Process).where(here).values(seen_at=app.clock())).rowcount:  # type: ignore[attr-defined]
+            if not matched(db, update(Process).where(here).values(seen_at=app.clock())):
                 db.add(Process(binary=binary, host=host, seen_at=app.clock()))
     except SQLAlchemyError as error:
         log.warning("cannot write that %s lives: %s", binary, error)
