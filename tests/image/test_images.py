@@ -93,7 +93,9 @@ def test_staged_data_becomes_the_image(cloud: Cloud) -> None:
     assert cloud.member.get(f"{URL}/{image['id']}").json()["status"] == "active"
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:1/x", "http://[::1]/x", "http://169.254.169.254/latest", "http://10.0.0.1/i"])
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:1/x", "http://[::1]/x", "http://169.254.169.254/latest", "http://10.0.0.1/i"]
+)
 def test_an_import_never_reaches_into_the_cloud_itself(cloud: Cloud, uri: str) -> None:
     image = make(cloud)
     body = {"method": {"name": "web-download", "uri": uri}}
@@ -113,7 +115,9 @@ def test_strangers_see_only_what_is_shared_with_them(cloud: Cloud) -> None:
     assert cloud.member.put(f"{url}/members/{BLUE}", json={"status": "accepted"}).status_code == 403
     assert cloud.stranger.put(f"{url}/members/{BLUE}", json={"status": "accepted"}).status_code == 200
     assert [one["id"] for one in cloud.stranger.get(URL).json()["images"]] == [image["id"]]
-    assert cloud.member.patch(url, json=[{"op": "replace", "path": "/visibility", "value": "public"}]).status_code == 403
+    assert (
+        cloud.member.patch(url, json=[{"op": "replace", "path": "/visibility", "value": "public"}]).status_code == 403
+    )
     assert cloud.admin.patch(url, json=[{"op": "replace", "path": "/visibility", "value": "public"}]).status_code == 200
     assert cloud.member.delete(f"{url}/members/{BLUE}").status_code == 204
 
@@ -131,7 +135,9 @@ def test_patches_change_fields_properties_and_tags(cloud: Cloud) -> None:
     assert (shown["name"], shown["os_distro"]) == ("other", "debian") and "hw_disk_bus" not in shown
     assert cloud.member.put(f"{url}/tags/c").status_code == 204
     assert cloud.member.delete(f"{url}/tags/x").status_code == 404
-    assert [one["id"] for one in cloud.member.get(f"{URL}?tag=c&os_distro=debian&name=in:other,y").json()["images"]] == [image["id"]]
+    assert [
+        one["id"] for one in cloud.member.get(f"{URL}?tag=c&os_distro=debian&name=in:other,y").json()["images"]
+    ] == [image["id"]]
     assert cloud.member.get(f"{URL}?tag=zzz").json()["images"] == []
 
 
@@ -220,7 +226,9 @@ MALFORMED: list[tuple[str, str, Any, int]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), MALFORMED)
-def test_bad_requests_are_answered_and_change_nothing(cloud: Cloud, method: str, path: str, body: Any, status: int) -> None:
+def test_bad_requests_are_answered_and_change_nothing(
+    cloud: Cloud, method: str, path: str, body: Any, status: int
+) -> None:
     image = make(cloud)
     foreign = cloud.stranger.post(URL, json={"name": "theirs"}).json()
     url = path.format(url=f"{URL}/{image['id']}", other=f"{URL}/{foreign['id']}")
