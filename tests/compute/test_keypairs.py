@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from tests.compute.conftest import API, Site
@@ -34,6 +35,19 @@ def test_a_key_is_imported(cloud: Cloud, at: At) -> None:
     assert cloud.member.post(URL, json=body, headers=at("2.2")).status_code == 409
     assert cloud.member.delete(f"{URL}/mine", headers=at("2.2")).status_code == 204
     assert cloud.member.get(f"{URL}/mine").status_code == 404
+
+
+def test_a_certificate_is_made_and_imported(cloud: Cloud, at: At) -> None:
+    made = cloud.member.post(URL, json={"keypair": {"name": "w", "type": "x509"}}, headers=at("2.2")).json()["keypair"]
+    found = x509.load_pem_x509_certificate(made["public_key"].encode())
+    private = load_pem_private_key(made["private_key"].encode(), None)
+    assert found.public_key() == private.public_key()
+    found.verify_directly_issued_by(found)
+    body = {"keypair": {"name": "v", "type": "x509", "public_key": made["public_key"]}}
+    again = cloud.member.post(URL, json=body, headers=at("2.2")).json()["keypair"]
+    assert (again["type"], again["fingerprint"]) == ("x509", made["fingerprint"])
+    wrong = {"keypair": {"name": "u", "type": "x509", "public_key": ED25519}}
+    assert cloud.member.post(URL, json=wrong, headers=at("2.2")).status_code == 400
 
 
 def test_they_are_the_users_own(cloud: Cloud, at: At) -> None:

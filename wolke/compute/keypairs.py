@@ -1,4 +1,4 @@
-"""Key pairs: a user's public SSH keys, which new servers are told.
+"""Key pairs: a user's public keys, which new servers are told: of SSH, or certificates for WinRM.
 
 API: https://docs.openstack.org/api-ref/compute/#keypairs-keypairs
 They belong to the user, not to a project. A private key that is made here is given once and kept nowhere.
@@ -10,9 +10,12 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -21,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_ssh_public_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -44,12 +48,14 @@ class KeyPair(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     user_id: Mapped[str]
     name: Mapped[str]
-    fingerprint: Mapped[str]  # MD5 of the key, colons between the bytes
+    type: Mapped[str] = mapped_column(default="ssh")  # ssh | x509
+    fingerprint: Mapped[str]  # MD5 of an SSH key, SHA-1 of a certificate; colons between the bytes
     public_key: Mapped[str] = mapped_column(Text)
     created_at: Mapped[float]  # unix seconds
 
 
 # What the API takes and gives -------------------------------------------------------------------------------------
+LOGIN_NAME = "1.3.6.1.4.1.311.20.2.3"  # Microsoft's user principal name
 OLD_NAME = re.compile(r"[_\- a-zA-Z0-9]+")
 NEW_NAME = re.compile(r"[_\-@. a-zA-Z0-9]+")  # since 2.92
 UserId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9-]*$")]
@@ -82,26 +88,48 @@ INDEX, SHOW, CREATE, DELETE = (rule("os-keypairs", name, own) for name in ("inde
 
 def view(ctx: Ctx, key: Any) -> Json:
     shown = {"name": key.name, "public_key": key.public_key, "fingerprint": key.fingerprint}
-    return {**shown, "type": "ssh"} if ctx.version >= (2, 2) else shown
+    return {**shown, "type": key.type} if ctx.version >= (2, 2) else shown
 
 
-def fingerprint(public_key: str) -> str:
-    """Raises BadRequest: not a public key in OpenSSH's form."""
+def fingerprint(kind: str, public_key: str) -> str:
+    """Raises BadRequest: not a public key in OpenSSH's form, or not a certificate in PEM."""
     try:
-        parts = public_key.strip().split()
-        load_ssh_public_key(" ".join(parts[:2]).encode())
-        digest = hashlib.md5(base64.b64decode(parts[1]), usedforsecurity=False).hexdigest()
+        if kind == "x509":
+            digest = x509.load_pem_x509_certificate(public_key.encode()).fingerprint(hashes.SHA1()).hex()
+        else:
+            parts = public_key.strip().split()
+            load_ssh_public_key(" ".join(parts[:2]).encode())
+            digest = hashlib.md5(base64.b64decode(parts[1]), usedforsecurity=False).hexdigest()
     except (ValueError, IndexError, UnsupportedAlgorithm, UnicodeError) as error:
         raise BadRequest("Keypair data is invalid: failed to generate fingerprint") from error
     return ":".join(re.findall("..", digest))
 
 
-def generated() -> tuple[str, str]:
-    """A new RSA key pair: the private key in PEM, the public one in OpenSSH's form."""
+def generated(kind: str, user_id: str, now: float) -> tuple[str, str]:
+    """A new RSA key in PEM, and its public half: in OpenSSH's form, or as a certificate that the user logs in with."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    if kind == "x509":
+        return private, certificate(key, user_id, now)
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return private, f"{public} Generated-by-Wolke"
+
+
+def certificate(key: rsa.RSAPrivateKey, user_id: str, now: float) -> str:
+    """A self-signed certificate for logins by WinRM, as Nova makes them."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id[:64])])
+    login = x509.OtherName(x509.ObjectIdentifier(LOGIN_NAME), utf8(f"{user_id[:64]}@localhost"))
+    today = datetime.fromtimestamp(now, UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(today - timedelta(days=1)).not_valid_after(today + timedelta(days=3650))
+    made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    made = made.add_extension(x509.SubjectAlternativeName([login]), critical=False)
+    return made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def utf8(text: str) -> bytes:
+    """A UTF8String in DER of fewer than 128 bytes."""
+    return bytes([12, len(text.encode())]) + text.encode()
 
 
 # What the calls do ------------------------------------------------------------------------------------------------
@@ -157,6 +185,7 @@ class Made(Body, kw_only=True):
     """The request with the keys that it needs; making them takes longer than a transaction should."""
 
     asked: Create
+    kind: str
     public: str
     private: str
     fingerprint: str
@@ -164,10 +193,10 @@ class Made(Body, kw_only=True):
 
 def prepare(app: App, caller: Caller, path: Mapping[str, str], body: CreateKeyPair) -> Made:
     asked = body.keypair
-    if asked.type == "x509":
-        raise BadRequest("Invalid input for keypair.type: this cloud keeps keys of type ssh only")
-    private, public = ("", asked.public_key) if asked.public_key is not UNSET else generated()
-    return Made(asked=asked, public=public, private=private, fingerprint=fingerprint(public))
+    kind = "ssh" if asked.type is UNSET else asked.type
+    user_id = caller.user_id if asked.user_id is UNSET else asked.user_id
+    private, public = ("", asked.public_key) if asked.public_key is not UNSET else generated(kind, user_id, app.clock())
+    return Made(asked=asked, kind=kind, public=public, private=private, fingerprint=fingerprint(kind, public))
 
 
 @compute.call("POST", "/v2.1/os-keypairs", rule=CREATE, body=CreateKeyPair, prepare=prepare)
@@ -190,8 +219,9 @@ def create(ctx: Ctx, made: Made) -> Answer:
     if 0 <= limit <= used:
         raise OverQuota("key_pairs", limit=limit, used=used, requested=1)
     key = KeyPair(
-        user_id=user_id, name=asked.name, fingerprint=made.fingerprint, public_key=made.public, created_at=ctx.now
-    )
+        user_id=user_id, name=asked.name, type=made.kind, fingerprint=made.fingerprint, public_key=made.public,
+        created_at=ctx.now,
+    )  # fmt: skip
     ctx.db.add(key)
     ctx.db.flush()
     ctx.about(key)
