@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from tests.agent.hosts import ID, server
 from tests.agent.plane import Plane
@@ -201,8 +202,15 @@ def control(plane: Plane) -> ssl.SSLContext:
     return pki.client_context(plane.ca, plane.own)
 
 
-def get(listener: Listener, context: ssl.SSLContext, path: str) -> httpx.Response:
-    return httpx.get(f"https://{listener.address}{path}", verify=context, trust_env=False)
+def get(listener: Listener, context: ssl.SSLContext, path: str) -> httpx2.Response:
+    """From the host by its name, as the control plane asks."""
+    with httpx2.Client(verify=context, trust_env=False) as client:
+        return client.get(f"https://{listener.address}{path}", extensions={"sni_hostname": "alpha"})
+
+
+def screen_of(listener: Listener, context: ssl.SSLContext, **options: Any) -> ClientConnection:
+    url = f"wss://{listener.address}/servers/{ID}/vnc"
+    return connect(url, ssl=context, server_hostname="alpha", **options)
 
 
 def test_the_control_plane_reads_consoles(listener, control, tmp_path):
@@ -221,21 +229,19 @@ def test_the_control_plane_reads_consoles(listener, control, tmp_path):
 
 def test_nobody_else_is_answered(listener, node, plane):
     context = ssl.create_default_context(cadata=plane.ca.pem)
-    context.check_hostname = False
-    with pytest.raises(httpx.HTTPError):
+    with pytest.raises(httpx2.HTTPError):
         get(listener, context, "/healthz")
     other_host = node.client_context()
-    other_host.check_hostname = False
     assert get(listener, other_host, f"/servers/{ID}/console").status_code == 403
     with pytest.raises(InvalidStatus):
-        connect(f"wss://{listener.address}/servers/{ID}/vnc", ssl=other_host)
+        screen_of(listener, other_host)
 
 
 def test_a_screen_is_carried_both_ways(listener, control, tmp_path):
     with socket.socket(socket.AF_UNIX) as screen:
         screen.bind(str(tmp_path / f"{ID}.vnc"))
         screen.listen()
-        with connect(f"wss://{listener.address}/servers/{ID}/vnc", ssl=control, subprotocols=["binary"]) as browser:
+        with screen_of(listener, control, subprotocols=["binary"]) as browser:
             guest, _ = screen.accept()
             guest.sendall(b"RFB 003.008\n")
             assert browser.recv(10) == b"RFB 003.008\n"
@@ -250,7 +256,7 @@ def test_a_screen_is_carried_both_ways(listener, control, tmp_path):
 
 def test_a_guest_that_is_off_has_no_screen(listener, control):
     with (
-        connect(f"wss://{listener.address}/servers/{ID}/vnc", ssl=control) as browser,
+        screen_of(listener, control) as browser,
         pytest.raises(ConnectionClosed) as end,
     ):
         browser.recv(10)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 import wolke
@@ -71,8 +71,8 @@ class Running:
     def answers(self) -> bool:
         assert self.process and self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=1, trust_env=False).status_code == 200
-        except httpx.TransportError:
+            return httpx2.get(f"{self.url}/healthz", timeout=1, trust_env=False).status_code == 200
+        except httpx2.TransportError:
             return False
 
     def stop(self) -> int:

@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from tests.cli.conftest import port_of, wait_for
@@ -33,12 +33,12 @@ def test_the_administrator_gets_a_token(running):
     password = (running.config.state_path / "admin.password").read_text().strip()
     user = {"name": "admin", "domain": {"id": "default"}, "password": password}
     body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
-    answer = httpx.post(f"{running.url}/identity/v3/auth/tokens", json=body, trust_env=False)
+    answer = httpx2.post(f"{running.url}/identity/v3/auth/tokens", json=body, trust_env=False)
     assert answer.status_code == 201
     done = running.wolke("token-keys", "rotate")
     assert done.returncode == 0, done.stderr
     headers = {"X-Auth-Token": answer.headers["X-Subject-Token"], "X-Subject-Token": answer.headers["X-Subject-Token"]}
-    assert httpx.get(f"{running.url}/identity/v3/auth/tokens", headers=headers, trust_env=False).status_code == 200
+    assert httpx2.get(f"{running.url}/identity/v3/auth/tokens", headers=headers, trust_env=False).status_code == 200
 
 
 def test_a_host_joins_asks_waits_and_renews(running):
@@ -74,8 +74,8 @@ def test_a_host_refuses_another_control_plane(running):
 def calls(running, context) -> int:
     """The status that the bearer of this certificate gets, 0 where TLS already ends it."""
     try:
-        return httpx.get(f"{running.agent_url}/agent/v1/wanted", verify=context, trust_env=False).status_code
-    except httpx.TransportError:
+        return httpx2.get(f"{running.agent_url}/agent/v1/wanted", verify=context, trust_env=False).status_code
+    except httpx2.TransportError:
         return 0
 
 
@@ -107,12 +107,12 @@ def test_forged_expired_and_absent_certificates_open_nothing(running, tmp_path):
     assert calls(running, bearer(running, ours, "stranger", now, tmp_path)) == 403
     assert calls(running, bearer(running, ours, "h4", now - 91 * 86400, tmp_path)) == 0
     assert calls(running, bearer(running, pki.new_authority(now), "h4", now, tmp_path)) == 0
-    assert httpx.get(f"{running.url}/agent/v1/wanted", trust_env=False).status_code == 404
+    assert httpx2.get(f"{running.url}/agent/v1/wanted", trust_env=False).status_code == 404
 
 
 def test_plain_http_is_not_spoken_on_the_agents_listener(running):
-    with pytest.raises(httpx.TransportError):
-        httpx.get(running.agent_url.replace("https", "http") + "/agent/v1/wanted", trust_env=False)
+    with pytest.raises(httpx2.TransportError):
+        httpx2.get(running.agent_url.replace("https", "http") + "/agent/v1/wanted", trust_env=False)
 
 
 def test_the_api_ends_in_order_and_its_successor_takes_the_same_sockets(running):

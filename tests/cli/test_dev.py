@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -33,17 +33,17 @@ def administrator(file):
     user = {"name": cloud["username"], "password": cloud["password"], "domain": {"id": cloud["user_domain_id"]}}
     scope = {"project": {"name": cloud["project_name"], "domain": {"id": cloud["project_domain_id"]}}}
     body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-    answer = httpx.post(f"{cloud['auth_url']}/auth/tokens", json=body, trust_env=False, timeout=30)
+    answer = httpx2.post(f"{cloud['auth_url']}/auth/tokens", json=body, trust_env=False, timeout=30)
     assert answer.status_code == 201, answer.text
     origin = cloud["auth_url"].removesuffix("/identity/v3")
     headers = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
-    return httpx.Client(base_url=origin, headers=headers, trust_env=False, timeout=30)
+    return httpx2.Client(base_url=origin, headers=headers, trust_env=False, timeout=30)
 
 
 def tried(call):
     try:
         return call()
-    except (httpx.TransportError, FileNotFoundError, TypeError):
+    except (httpx2.TransportError, FileNotFoundError, TypeError):
         return None
 
 

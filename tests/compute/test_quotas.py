@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import httpx
+import httpx2
 import pytest
 
 from tests.compute.conftest import API, Site
@@ -87,8 +87,8 @@ def test_quota_holds_when_many_ask_at_once(known: Cloud) -> None:
     known.admin.put(URL, json={"quota_set": {"instances": 5, "cores": 4}})
 
     async def ask() -> list[int]:
-        transport = httpx.ASGITransport(known.web)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:
+        transport = httpx2.ASGITransport(known.web)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:
             headers = {"X-Auth-Token": "member"}
             calls = [client.post(f"{API}/servers", json=site.body(), headers=headers) for _ in range(16)]
             return [answer.status_code for answer in await asyncio.gather(*calls)]

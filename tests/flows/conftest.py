@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 BIN = Path(__file__).resolve().parents[2] / ".venv-clients" / "bin"
@@ -131,8 +131,8 @@ def answers(url: str, process: subprocess.Popen[bytes], log: Path, seconds: floa
     until = time.monotonic() + seconds
     while True:
         try:
-            if httpx.get(f"{url}/healthz").status_code == 200:
+            if httpx2.get(f"{url}/healthz").status_code == 200:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             time.sleep(0.05)
         assert process.poll() is None and time.monotonic() < until, log.read_text()

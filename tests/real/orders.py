@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 
 from wolke.lab import wait_for
 
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 class Api:
     """The public API in few words; every answer that is an error raises."""
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx2.Client) -> None:
         self.client = client
 
     def get(self, path: str, **query: str) -> Any:
@@ -45,7 +45,7 @@ class Api:
     def make(self, kind: str, **body: Any) -> Json:
         return dict(_good(self.client.post(PATHS[kind], json={kind: body})).json()[kind])
 
-    def act(self, server: str, action: str, body: Any = None) -> httpx.Response:
+    def act(self, server: str, action: str, body: Any = None) -> httpx2.Response:
         return _good(self.client.post(f"{PATHS['server']}/{server}/action", json={action: body}))
 
     def put(self, path: str, body: Json) -> Any:
@@ -65,7 +65,7 @@ class Api:
         return str(made["id"])
 
 
-def _good(reply: httpx.Response) -> httpx.Response:
+def _good(reply: httpx2.Response) -> httpx2.Response:
     assert reply.is_success, f"{reply.request.method} {reply.request.url}: {reply.status_code} {reply.text}"
     return reply
 
@@ -92,7 +92,7 @@ class Orders:
                 if not known:
                     known.append(self.api.make(kind, **named, **body))
                 return True
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 self_broken[0] = True
                 with self._lock:
                     self.broken += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 
 from wolke.lab.furnish import administrator
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.real
 
 def test_the_same_url_answers_outside_and_on_the_internet(lab):
     ask = f"import urllib.request; print(urllib.request.urlopen('{lab.url}/identity/v3').read().decode())"
-    assert json.loads(lab.internet.run(["python3", "-c", ask]).stdout) == httpx.get(f"{lab.url}/identity/v3").json()
+    assert json.loads(lab.internet.run(["python3", "-c", ask]).stdout) == httpx2.get(f"{lab.url}/identity/v3").json()
 
 
 def test_the_unmodified_client_sees_the_hosts(openstack):
@@ -26,7 +26,7 @@ def test_the_unmodified_client_sees_the_hosts(openstack):
 def test_who_calls_while_the_api_is_away_is_answered_later(lab):
     lab.kill("api")
     with ThreadPoolExecutor(1) as pool:
-        calling = pool.submit(httpx.get, f"{lab.url}/healthz", timeout=60)
+        calling = pool.submit(httpx2.get, f"{lab.url}/healthz", timeout=60)
         lab.start("api")
         assert calling.result().status_code == 200
 

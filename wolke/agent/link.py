@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import httpx
+import httpx2
 import msgspec
 
 from wolke.wire.seen import Seen
@@ -50,8 +50,8 @@ class HttpsLink:
 
     def reconnect(self) -> None:
         """Use no connection again that was opened before: it bears the certificate of that time. Calls under way end as they would."""
-        limits = httpx.Limits(max_connections=16, keepalive_expiry=60)
-        self.client = httpx.Client(
+        limits = httpx2.Limits(max_connections=16, keepalive_expiry=60)
+        self.client = httpx2.Client(
             base_url=self.control, verify=self.context, limits=limits, timeout=15.0, trust_env=False
         )
 
@@ -60,7 +60,7 @@ class HttpsLink:
 
     def wanted(self, after: int) -> Wanted | None:
         with speaking():
-            timeout = httpx.Timeout(15.0, read=POLL_SECONDS + 15)
+            timeout = httpx2.Timeout(15.0, read=POLL_SECONDS + 15)
             where = {"after": after}
             reply = self.client.get("/agent/v1/wanted", params=where, timeout=timeout, extensions=TO_CONTROL)
             if reply.status_code in (204, 304):
@@ -90,7 +90,7 @@ class HttpsLink:
             return str(checked(reply).json()["certificate"])
 
 
-def checked(reply: httpx.Response) -> httpx.Response:
+def checked(reply: httpx2.Response) -> httpx2.Response:
     if reply.is_error:
         raise LinkError(f"the control plane answered {reply.status_code}: {reply.text[:300]}")
     return reply
@@ -100,7 +100,7 @@ def checked(reply: httpx.Response) -> httpx.Response:
 def speaking() -> Iterator[None]:
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise LinkError(f"the control plane cannot be reached: {error or type(error).__name__}") from error
     except (msgspec.DecodeError, ValueError, KeyError) as error:
         raise LinkError(f"the control plane's answer cannot be read: {error}") from error

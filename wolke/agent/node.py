@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -84,7 +84,7 @@ class Node:
         with speaking():
             body = {"token": token.whole, "host": self.host, "csr": csr}
             url = f"{control}/agent/v1/join"
-            with httpx.Client(verify=context, timeout=30.0, trust_env=False) as client:
+            with httpx2.Client(verify=context, timeout=30.0, trust_env=False) as client:
                 reply = client.post(url, json=body, extensions=TO_CONTROL)
             if reply.status_code in (400, 401, 403, 404, 409):
                 raise JoinRefused(f"the control plane refused the token: {reply.text[:300]}")

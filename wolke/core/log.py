@@ -33,5 +33,6 @@ def start(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "alembic", "ovsdbapp"):
+    # Below a warning, some of them write addresses whole: with the token of a console's link, or a password in an import's.
+    for noisy in ("httpx2", "httpcore2", "alembic", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 
 import wolke
 from wolke.lab import engines, wires
@@ -72,6 +72,9 @@ def prepare(lab: Lab) -> None:
         "southbound_remote": f"tcp:{wires.CONTROL_ADDRESS}:{engines.SOUTHBOUND_PORT}",
         "region": "RegionOne",
         "underlay_mtu": wires.MTU,
+        "lockout_failure_attempts": 2,  # these three as tempest expects them of a cloud that guards passwords
+        "lockout_seconds": 5,
+        "unique_last_password_count": 2,
         "physical_networks": {"public": {"mtu": wires.MTU}},
     }
     write_secret(config(lab), toml(settings))  # the database's URL may hold a password
@@ -161,6 +164,6 @@ def daemons(lab: Lab) -> list[Daemon]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
+        return httpx2.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx2.HTTPError:
         return False

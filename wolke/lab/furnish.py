@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 import yaml
 
 from wolke.lab.node import LabError
@@ -38,7 +38,7 @@ class Api:
     """The cloud's public API as its administrator."""
 
     def __init__(self, url: str, username: str, password: str, project: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+        self.client = httpx2.Client(base_url=url, timeout=60, trust_env=False)
         domain = {"name": "Default"}
         user = {"name": username, "domain": domain, "password": password}
         scope = {"project": {"name": project, "domain": domain}}
@@ -46,10 +46,10 @@ class Api:
         reply = self._call("POST", "/identity/v3/auth/tokens", json={"auth": auth})
         self.client.headers["X-Auth-Token"] = reply.headers["X-Subject-Token"]
 
-    def _call(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def _call(self, method: str, path: str, **more: Any) -> httpx2.Response:
         try:
             reply = self.client.request(method, path, **more)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise LabError(f"{method} {path}: {error}") from error
         if reply.is_error:
             raise LabError(f"{method} {path}: {reply.status_code} {reply.text[:500]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -133,8 +133,8 @@ def test_a_poll_is_answered_when_something_changes(cloud, listener):
         pems[f"h{number}"] = listener.bearing().post("/agent/v1/join", json=body).json()["certificate"]
 
     async def poll(host):
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(listener.app(pems[host])), base_url="http://x"
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(listener.app(pems[host])), base_url="http://x"
         ) as client:
             return (await client.get("/agent/v1/wanted?after=1", timeout=30)).status_code
 

@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import replace
 
-import httpx
+import httpx2
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -226,20 +226,20 @@ def test_agents_answer_nobody_but_the_control_plane(scene):
     url = f"https://{scene.agent.address}/servers/{scene.id}/console"
     mine = scene.node.client_context()
     mine.check_hostname = False
-    assert httpx.get(url, verify=mine, trust_env=False).status_code == 403  # a host's certificate
+    assert httpx2.get(url, verify=mine, trust_env=False).status_code == 403  # a host's certificate
     nobody = ssl.create_default_context(cadata=scene.node.ca.read_text())
     nobody.check_hostname = False
-    with pytest.raises(httpx.TransportError):
-        httpx.get(url, verify=nobody, trust_env=False)
+    with pytest.raises(httpx2.TransportError):
+        httpx2.get(url, verify=nobody, trust_env=False)
 
 
 def test_the_page_and_its_parts(scene):
-    page = httpx.get(f"http://{scene.origin.netloc}/console/?token=x", trust_env=False)
+    page = httpx2.get(f"http://{scene.origin.netloc}/console/?token=x", trust_env=False)
     assert page.status_code == 200 and "frame-ancestors 'none'" in page.headers["content-security-policy"]
     for path in ("console.js", "novnc/core/rfb.js"):
-        part = httpx.get(f"http://{scene.origin.netloc}/console/{path}", trust_env=False)
+        part = httpx2.get(f"http://{scene.origin.netloc}/console/{path}", trust_env=False)
         assert part.status_code == 200 and "javascript" in part.headers["content-type"]
     assert (
-        httpx.get(f"http://{scene.origin.netloc}/console/novnc/../../../../etc/passwd", trust_env=False).status_code
+        httpx2.get(f"http://{scene.origin.netloc}/console/novnc/../../../../etc/passwd", trust_env=False).status_code
         == 404
     )
