@@ -13,12 +13,15 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+HEAD_BYTES = 64 * 1024  # of one request's line and headers
+HEAD_SECONDS = 30.0  # in which they have to arrive
 GRACE_SECONDS = 5  # for answers that are under way when we are told to stop
 
 
@@ -29,9 +32,58 @@ class Listening:
     app: Any
     sockets: Sequence[socket.socket]
     tls: ssl.SSLContext | None = None
+    head_seconds: float = HEAD_SECONDS
 
 
-class Certified(HttpToolsProtocol):
+class Bounded(HttpToolsProtocol):
+    """HTTP whose heads are small and come soon: uvicorn keeps whatever a stranger sends, for as long as he likes."""
+
+    head_bytes: int | None = 0  # of a head that has begun; None: it was whole
+    received = 0  # bytes that came together
+    deadline: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, head_seconds: float, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.head_seconds = head_seconds
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.received = len(data)
+        if self.head_bytes is not None:
+            self.head_bytes += self.received
+        super().data_received(data)
+        if self.head_bytes is not None and self.head_bytes > HEAD_BYTES:
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self.head_bytes is None:  # the next one on this connection
+            self.head_bytes = self.received
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self.head_bytes = None
+        self._end_deadline()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._end_deadline()
+        self.deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def _end_deadline(self) -> None:
+        if self.deadline:
+            self.deadline.cancel()
+            self.deadline = None
+
+
+class Certified(Bounded):
     """HTTP with the peer's certificate in the scope."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -69,7 +121,8 @@ class Server(uvicorn.Server):
 def server(listening: Listening) -> Server:
     tls = listening.tls
     config = uvicorn.Config(
-        listening.app, http=Certified if tls else HttpToolsProtocol, ws="none" if tls else "websockets-sansio",
+        listening.app, http=partial(Certified if tls else Bounded, head_seconds=listening.head_seconds),  # type: ignore[arg-type]
+        ws="none" if tls else "websockets-sansio",
         lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS, ws_max_size=1 << 20, ws_per_message_deflate=False,
         ssl_context_factory=(lambda _config, _default: tls) if tls else None,
