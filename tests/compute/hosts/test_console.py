@@ -236,10 +236,22 @@ def test_agents_answer_nobody_but_the_control_plane(scene):
 def test_the_page_and_its_parts(scene):
     page = httpx2.get(f"http://{scene.origin.netloc}/console/?token=x", trust_env=False)
     assert page.status_code == 200 and "frame-ancestors 'none'" in page.headers["content-security-policy"]
-    for path in ("console.js", "novnc/core/rfb.js"):
+    for path, kind in (("console.js", "javascript"), ("novnc/core/rfb.js", "javascript"), ("console.css", "text/css")):
         part = httpx2.get(f"http://{scene.origin.netloc}/console/{path}", trust_env=False)
-        assert part.status_code == 200 and "javascript" in part.headers["content-type"]
+        assert part.status_code == 200 and kind in part.headers["content-type"]
     assert (
         httpx2.get(f"http://{scene.origin.netloc}/console/novnc/../../../../etc/passwd", trust_env=False).status_code
         == 404
     )
+
+
+def test_the_page_is_told_the_servers_name_and_why_it_has_no_screen(scene):
+    about = f"{scene.link().replace('/console/', '/console/about')}"
+    assert httpx2.get(about, trust_env=False).json() == {"name": scene.farm.row(scene.id).name}
+    scene.farm.change(scene.id, power="stopped", hard=True)
+    scene.cloud.settle()
+    off = httpx2.get(about, trust_env=False)
+    assert off.status_code == 200 and "is off" in off.json()["error"]
+    scene.cloud.now += 601
+    late = httpx2.get(about, trust_env=False)
+    assert late.status_code == 401 and "has expired" in late.json()["error"]

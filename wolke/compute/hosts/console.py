@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -30,10 +30,11 @@ from wolke.core.errors import Conflict, Unauthorized, WolkeError
 
 log = logging.getLogger(__name__)
 TOKEN_SECONDS = 600
+RUNNING = ("running", "paused")  # states that have a screen
 NOVNC = Path("/usr/share/novnc")
 PAGE = Path(__file__).parent / "console_page"
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",  # the link holds the token
     "Cache-Control": "no-store",
@@ -69,7 +70,7 @@ def console_url(db: Session, origin: str, server: Any) -> str:
     ------
     Conflict: the server does not run
     """
-    if server.seen_state not in ("running", "paused"):
+    if server.seen_state not in RUNNING:
         raise Conflict(f"Instance {server.id} is not ready")
     now = db.info["clock"]()
     token = secrets.token_urlsafe(32)
@@ -82,20 +83,18 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def meant(app: App, token: str) -> tuple[str, str]:
-    """Id and host of the server that a token opens. Raises Unauthorized."""
+def meant(app: App, token: str) -> Any:
+    """``id``, ``host``, ``name`` and ``seen_state`` of the server that a token opens. Raises Unauthorized."""
+    shown = select(Server.id, Server.host, Server.name, Server.seen_state)
+    valid = (ConsoleToken.digest == digest(token)) & (ConsoleToken.expires_at > app.clock())
+    alive = Server.deleting.is_(False) & (Server.host != "")
     with app.database.read() as db:
-        found = db.get(ConsoleToken, digest(token))
-        valid = found is not None and found.expires_at > app.clock()
-        alive = Server.deleting.is_(False) & (Server.host != "")
-        row = (
-            db.execute(select(Server.host).where(Server.id == found.server_id, alive)).first()
-            if found and valid
-            else None
+        row = db.execute(shown.join(ConsoleToken, ConsoleToken.server_id == Server.id).where(valid, alive)).first()
+    if row is None:
+        raise Unauthorized(
+            "This link has expired, or its server is gone. Ask for a new one: openstack console url show SERVER"
         )
-    if found is None or row is None:
-        raise Unauthorized("The console's link has expired.")
-    return found.server_id, row.host
+    return row
 
 
 # The page and the relay -------------------------------------------------------------------------------------------
@@ -103,8 +102,20 @@ async def page(request: Request) -> Response:
     return FileResponse(PAGE / "console.html", headers=HEADERS)
 
 
-async def script(request: Request) -> Response:
-    return FileResponse(PAGE / "console.js", media_type="text/javascript")
+async def part(request: Request) -> Response:
+    return FileResponse(PAGE / request.url.path.rpartition("/")[2])
+
+
+async def about(request: Request) -> Response:
+    """For the page: the server's name, and what keeps it from having a screen."""
+    try:
+        server = await asyncio.to_thread(meant, request.app.state.control, request.query_params.get("token", ""))
+    except Unauthorized as error:
+        return JSONResponse({"error": str(error)}, 401, headers=HEADERS)
+    told = {"name": server.name}
+    if server.seen_state not in RUNNING:
+        told["error"] = f"The server {server.name} is off. Its screen is back when it has been started again."
+    return JSONResponse(told, headers=HEADERS)
 
 
 async def relay(browser: WebSocket) -> None:
@@ -112,11 +123,11 @@ async def relay(browser: WebSocket) -> None:
     app: App = browser.app.state.control
     try:
         require_same_origin(browser)
-        id, host = await asyncio.to_thread(meant, app, browser.query_params.get("token", ""))
+        server = await asyncio.to_thread(meant, app, browser.query_params.get("token", ""))
         line = app.part(Line)
-        address = await asyncio.to_thread(line.address, host)
+        address = await asyncio.to_thread(line.address, server.host)
         await asyncio.to_thread(line.context)  # made here, should it be the first one
-        async with line.websocket(host, address, f"/servers/{id}/vnc") as agent:
+        async with line.websocket(server.host, address, f"/servers/{server.id}/vnc") as agent:
             offered = browser.scope.get("subprotocols", [])
             await browser.accept("binary" if "binary" in offered else None)
             await carry(browser, agent)
@@ -159,7 +170,9 @@ async def carry(browser: WebSocket, agent: Any) -> None:
 
 ROUTES: list[BaseRoute] = [
     Route("/console/", page),
-    Route("/console/console.js", script),
+    Route("/console/console.js", part),
+    Route("/console/console.css", part),
+    Route("/console/about", about),
     WebSocketRoute("/console/websockify", relay),
     Mount("/console/novnc", StaticFiles(directory=NOVNC, check_dir=False)),
 ]
