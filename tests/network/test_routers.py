@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Cloud
 from tests.network.conftest import BASE, Net
+from wolke.network import chassis
 
 
 @pytest.fixture
@@ -66,6 +67,28 @@ def test_more_hosts_become_gateway_candidates(cloud: Cloud, net: Net, outside: A
     made = rows(cloud, f"router/{router['id']}")
     assert {row.columns["chassis_name"] for row in made["HA_Chassis"]} == {"h1", "h2", "h3"}
     assert {row.columns["priority"] for row in made["HA_Chassis"]} == {5, 4, 3}
+
+
+def test_hosts_that_fell_silent_carry_no_gateway(
+    cloud: Cloud, net: Net, outside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = {"h1": cloud.now, "h2": cloud.now}
+    monkeypatch.setattr(chassis, "heard", [lambda db: last])
+    cloud.chassis.names = ["h1", "h2", "unheard"]
+    router = net.create("router", external_gateway_info={"network_id": outside["id"]})
+
+    def candidates() -> set[Any]:
+        return {row.columns["chassis_name"] for row in rows(cloud, f"router/{router['id']}")["HA_Chassis"]}
+
+    assert candidates() == {"h1", "h2", "unheard"}
+    cloud.now += 100
+    last["h1"] = cloud.now
+    assert candidates() == {"h1", "unheard"}
+    last["h2"] = cloud.now
+    assert candidates() == {"h1", "h2", "unheard"}
+    cloud.chassis.names = ["h1", "h2"]
+    cloud.now += 100
+    assert candidates() == {"h1", "h2"}, "all are silent: it is we who hear nothing"
 
 
 def test_a_floating_ip_leads_to_a_port_and_back(cloud: Cloud, net: Net, outside: Any, inside: Any) -> None:
@@ -135,8 +158,14 @@ MALFORMED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "floatingips", {"floatingip": {"floating_network_id": "nowhere"}}, 404, "NetworkNotFound"),
     ("POST", "floatingips", {"floatingip": {"floating_network_id": "{net}"}}, 400, "HTTPBadRequest"),
     ("POST", "floatingips", {"floatingip": {"floating_network_id": "{out}", "port_id": "nowhere"}}, 404, "PortNotFound"),
-    ("POST", "floatingips", {"floatingip": {"floating_network_id": "{out}", "port_id": "{port}"}}, 404, "ExternalGatewayForFloatingIPNotFound"),
-    ("POST", "floatingips", {"floatingip": {"floating_network_id": "{out}", "floating_ip_address": "198.51.100.9"}}, 403, "PolicyNotAuthorized"),
+    (
+        "POST", "floatingips", {"floatingip": {"floating_network_id": "{out}", "port_id": "{port}"}}, 404,
+        "ExternalGatewayForFloatingIPNotFound",
+    ),
+    (
+        "POST", "floatingips", {"floatingip": {"floating_network_id": "{out}", "floating_ip_address": "198.51.100.9"}}, 403,
+        "PolicyNotAuthorized",
+    ),
     ("POST", "floatingips", {"floatingip": {"floating_network_id": "{out}", "fixed_ip_address": "10.0.0.5"}}, 400, "HTTPBadRequest"),
     ("PUT", "floatingips/nowhere", {"floatingip": {"port_id": None}}, 404, "FloatingIPNotFound"),
     ("POST", "security-groups", {"security_group": {"name": "default"}}, 409, "SecurityGroupDefaultAlreadyExists"),
@@ -145,7 +174,10 @@ MALFORMED: list[tuple[str, str, Any, int, str]] = [
     ("PUT", "security-groups/{default}", {"security_group": {"name": "other"}}, 409, "SecurityGroupCannotUpdateDefault"),
     ("POST", "security-group-rules", {"security_group_rule": {"direction": "ingress"}}, 400, "HTTPBadRequest"),
     *[
-        ("POST", "security-group-rules", {"security_group_rule": {"security_group_id": "{default}", "direction": "ingress", **rule}}, status, kind)
+        (
+            "POST", "security-group-rules",
+            {"security_group_rule": {"security_group_id": "{default}", "direction": "ingress", **rule}}, status, kind,
+        )
         for rule, status, kind in [
             ({"direction": "sideways"}, 400, "HTTPBadRequest"),
             ({"security_group_id": "nowhere"}, 404, "SecurityGroupNotFound"),

@@ -40,7 +40,11 @@ def lanes(app: App) -> list[Lane]:
     """The work that ``wolke loops`` does for this domain."""
     north = app.part(Northbound)  # type: ignore[type-abstract]
     hosts = app.part(Hosts)  # type: ignore[type-abstract]
-    return [*northbound_lanes(app.database, north, app.config), PortStatus(north), ChassisWatch(hosts)]
+    return [
+        *northbound_lanes(app.database, north, app.config),
+        PortStatus(north),
+        ChassisWatch(hosts, app.config.host_timeout_seconds),
+    ]
 
 
 def bootstrap(app: App, db: Session) -> None:

@@ -5,23 +5,20 @@ API: https://docs.openstack.org/api-ref/network/v2/#agents
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from wolke.core import policy
 from wolke.core.db import Json, iso
 from wolke.core.errors import NotFound
 from wolke.core.http import Ctx
-from wolke.network.chassis import Chassis
+from wolke.network.chassis import Chassis, last_heard
 from wolke.network.networks.api import ZONE
 from wolke.network.service import network
 
 TYPE, BINARY = "OVN Controller agent", "ovn-controller"
-# When each host was last heard of (unix seconds), by its name. Whoever hears of hosts adds a function here.
-heard: list[Callable[[Session], Mapping[str, float]]] = []
 rule = policy.rule("get_agent", policy.admin)
 
 
@@ -30,9 +27,7 @@ class AgentNotFound(NotFound):
 
 
 def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
-    last: dict[str, float] = {}
-    for tell in heard:
-        last |= tell(ctx.db)
+    last = last_heard(ctx.db)
     shown = []
     for one in found:
         at = last.get(one.hostname, 0.0)

@@ -19,7 +19,7 @@ from wolke.compute.servers.bodies import WantedNetwork
 from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.errors import BadRequest, Conflict
 from wolke.core.http import Ctx
-from wolke.network import agents, facts, hooks
+from wolke.network import chassis, facts, hooks
 from wolke.network.security_groups import default_group
 from wolke.network.security_groups.table import SecurityGroup
 
@@ -191,5 +191,5 @@ def listen() -> None:
     for hooked, listener in ((hooks.port_goes, gone), (hooks.port_changed, changed)):
         if listener not in hooked:
             hooked.append(listener)
-    if last_seen not in agents.heard:
-        agents.heard.append(last_seen)
+    if last_seen not in chassis.heard:
+        chassis.heard.append(last_seen)

@@ -116,8 +116,9 @@ def advertised(leg: Leg) -> str:
 
 
 def candidates(router_id: str, group: str, gateway: Leg, chassis: Iterable[Any], owner: str) -> list[Row]:
-    """The chassis that may carry the gateway, best first."""
-    able = [one.name for one in chassis if gateway.network.physical_network in one.physical_networks]
+    """The chassis that may carry the gateway, best first: those that reach its network, of which agents are heard if there are any."""
+    reaching = [one for one in chassis if gateway.network.physical_network in one.physical_networks]
+    able = [one.name for one in reaching if one.heard] or [one.name for one in reaching]
     able.sort(key=lambda name: hashlib.sha256(f"{router_id}/{name}".encode()).digest())
     parent = frozenset({("HA_Chassis_Group", group, "ha_chassis")})
     return [
