@@ -19,7 +19,9 @@ from wolke.lab.furnish import SUBNETS, Api
 BIN = Path(__file__).resolve().parents[2] / ".venv-clients" / "bin"
 LISTS = Path(__file__).parent / "lists"
 # "{0} tempest.api.x.Class.test[id-...] [0.1s] ... ok", "{0} setUpClass (tempest.api.x.Class) [0.0s] ... SKIPPED: why"
-_LINE = re.compile(r"^\{\d+\} (?P<name>\S.*?) \[[\d.]+s\] \.\.\. (?P<verdict>ok|FAILED|SKIPPED)(?:: (?P<why>.*))?$")
+_LINE = re.compile(
+    r"^\{\d+\} (?P<name>\S.*?)(?: \[[\d.]+s\])? \.\.\. (?P<verdict>ok|FAILED|SKIPPED)(?:: (?P<why>.*))?$"
+)
 _WHOLE_CLASS = re.compile(r"^(setUpClass|tearDownClass) \((?P<name>[\w.]+)\)$")
 
 
@@ -34,6 +36,7 @@ class Target:
     images: tuple[str, ...] = ()  # ids; without them what starts servers is skipped
     flavors: tuple[str, ...] = ()
     lockout: tuple[int, int] = (0, 0)  # wrong passwords in a row, and for how many seconds they lock a user out
+    past_passwords: int = 1  # that nobody may go back to
     more: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # section -> option -> value, above all others
 
 
@@ -88,7 +91,7 @@ def configuration(target: Target, directory: Path) -> configparser.ConfigParser:
         "identity": {
             "auth_version": "v3", "uri_v3": f"{target.url}/identity/v3", "uri": f"{target.url}/identity", "region": "RegionOne",
             "default_domain_id": "default", "v3_endpoint_type": "public", "user_lockout_failure_attempts": attempts,
-            "user_lockout_duration": seconds, "user_unique_last_password_count": 1,
+            "user_lockout_duration": seconds, "user_unique_last_password_count": target.past_passwords,
         },
         "identity-feature-enabled": {"api_v2": False, "api_v2_admin": False, "trust": False, "access_rules": True,
                                      "security_compliance": attempts > 0},

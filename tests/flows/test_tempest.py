@@ -15,7 +15,7 @@ from tests.flows.conftest import Api
 from tests.flows.tempest import Target, names, target_at, tempest
 
 pytestmark = [pytest.mark.flows, pytest.mark.timeout(1800)]
-SETTINGS = "lockout_failure_attempts = 3\nlockout_seconds = 5"
+SETTINGS = "lockout_failure_attempts = 3\nlockout_seconds = 5\nunique_last_password_count = 2"
 # What belongs to extensions that this API does not announce
 ABSENT = ("test_dhcp_agent_scheduler", "test_metering_extensions", "test_service_providers")
 # What needs a host, or the very list of extensions that ``target`` has to bend; ``tests/real`` has them
@@ -24,7 +24,7 @@ HOSTS = ("test_routers_dvr", "PortsAdminExtendedAttrs", "test_list_show_extensio
 
 def target(api: Api) -> Target:
     """No host plugs routers' ports here; "dvr" tells tempest not to wait for them to be ACTIVE."""
-    found = target_at(api.url, api.admin_password, lockout=(3, 5))
+    found = target_at(api.url, api.admin_password, lockout=(3, 5), past_passwords=2)
     return replace(found, extensions=(*found.extensions, "dvr"))
 
 
