@@ -14,8 +14,11 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from wolke.cli.api import run
-from wolke.core.config import load
+from wolke.cli.main import loading
+
+with loading():  # as the command does it
+    from wolke.cli.api import run
+    from wolke.core.config import load
 
 NUMBER = struct.Struct("q")
 
