@@ -14,6 +14,7 @@ from wolke.network.service import network, taggable
 UPDATED = "2026-01-01T00:00:00-00:00"
 # alias -> name
 EXTENSIONS = {
+    "agent": "agent",
     "allowed-address-pairs": "Allowed Address Pairs",
     "availability_zone": "Availability Zone",
     "binding": "Port Binding",
@@ -22,6 +23,7 @@ EXTENSIONS = {
     "external-net": "Neutron external network",
     "extra_dhcp_opt": "Neutron Extra DHCP options",
     "extraroute": "Neutron Extra Route",
+    "extraroute-atomic": "Atomically add/remove extra routes",
     "fip-port-details": "Floating IP Port Details Extension",
     "filter-validation": "Filter parameters validation",
     "ip-substring-filtering": "IP address substring filtering",
@@ -40,7 +42,10 @@ EXTENSIONS = {
     "quotas": "Quota management support",
     "revision-if-match": "If-Match constraints based on revision_number",
     "router": "Neutron L3 Router",
+    "router_availability_zone": "Router Availability Zone",
     "security-group": "security-group",
+    "security-groups-normalized-cidr": "Normalized CIDR field for security group rules",
+    "security-groups-shared-filtering": "Security group filtering on the shared field",
     "sorting": "Sorting support",
     "standard-attr-description": "standard-attr-description",
     "standard-attr-revisions": "Resource revision numbers",
