@@ -21,6 +21,7 @@ from wolke.core.collection import TRUTH
 from wolke.core.db import Base, Json, Resource
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
+from wolke.core.paging import whole_number
 from wolke.core.versions import Since
 
 
@@ -132,9 +133,10 @@ def open_to(project_id: str) -> Any:
 
 def at_least(column: Any) -> Any:
     def condition(ctx: Ctx, values: list[str]) -> Any:
-        if not values[0].isdecimal():
+        least = whole_number(values[0])
+        if least is None:
             raise BadRequest(f"Invalid min filter [{values[0]}]")
-        return column >= int(values[0])
+        return column >= least
 
     return condition
 

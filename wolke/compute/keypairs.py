@@ -29,7 +29,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from wolke.compute.service import compute, moment, next_link, rule
+from wolke.compute.service import compute, moment, next_link, rule, whole
 from wolke.core import policy, quota
 from wolke.core.app import App
 from wolke.core.auth import Caller
@@ -152,10 +152,7 @@ def index(ctx: Ctx) -> Json:
     query = select(KeyPair).where(KeyPair.user_id == user_id).order_by(KeyPair.name)
     limit = 0
     if ctx.version >= (2, 35):
-        asked, marker = ctx.query.get("limit", "0"), ctx.query.get("marker")
-        if not asked.isdecimal():
-            raise BadRequest(f"Invalid input for query parameters limit. Value: {asked}. It must be a whole number")
-        limit = min(int(asked) or 1000, 1000)
+        limit, marker = min(whole(ctx, "limit") or 1000, 1000), ctx.query.get("marker")
         query = query.limit(limit)
         if marker:
             if ctx.db.scalar(query.where(KeyPair.name == marker)) is None:

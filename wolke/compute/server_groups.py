@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.compute.servers.table import Server
-from wolke.compute.service import Collection, rule
+from wolke.compute.service import Collection, rule, whole
 from wolke.core import policy, quota
 from wolke.core.bodies import Body
 from wolke.core.db import Json, Resource
@@ -82,17 +82,10 @@ class ServerGroups(Collection[ServerGroup]):
         everybody = "all_projects" in ctx.query and ctx.allows(ALL_PROJECTS, policy.Target(None))
         if not everybody:
             query = query.where(ServerGroup.project_id == ctx.caller.project_id)
-        limit, offset = (_whole(ctx, name) for name in ("limit", "offset"))
+        limit, offset = (whole(ctx, name) for name in ("limit", "offset"))
         query = query.order_by(ServerGroup.created_at, ServerGroup.id).offset(offset)
         rows = ctx.db.execute(query.limit(min(limit or self.max_limit, self.max_limit))).all()
         return Answer({self.plural: self.views(ctx, rows)})
-
-
-def _whole(ctx: Ctx, name: str) -> int:
-    asked = ctx.query.get(name, "0")
-    if not asked.isdecimal():
-        raise BadRequest(f"Invalid input for query parameters {name}. Value: {asked}. It must be a whole number")
-    return int(asked)
 
 
 server_groups = ServerGroups(

@@ -19,7 +19,7 @@ from wolke.core.bodies import envelope
 from wolke.core.db import Json, Resource
 from wolke.core.errors import BadRequest, Forbidden, NotFound, OverQuota, Unauthorized, WolkeError
 from wolke.core.http import Answer, Ctx, Service
-from wolke.core.paging import Page, Sort
+from wolke.core.paging import Page, Sort, whole_number
 from wolke.core.versions import Versions
 
 T = TypeVar("T", bound=Resource)
@@ -58,6 +58,17 @@ class QuotaExceeded(Forbidden):
 def rule(area: str, action: str = "", check: policy.Check = policy.member) -> str:
     """Declare a rule by Nova's name: ``os_compute_api:os-keypairs:index``."""
     return policy.rule(f"os_compute_api:{area}:{action}" if action else f"os_compute_api:{area}", check)
+
+
+def whole(ctx: Ctx, name: str) -> int:
+    """A whole number in the query, 0 where it is not given. Raises BadRequest."""
+    asked = ctx.query.get(name, "0")
+    number = whole_number(asked)
+    if number is None:
+        raise BadRequest(
+            f"Invalid input for query parameters {name}. Value: {asked}. '{asked}' does not match '^[0-9]*$'"
+        )
+    return number
 
 
 def links(ctx: Ctx, path: str, id: str) -> list[Json]:
@@ -115,20 +126,15 @@ class Collection(collection.Collection[T]):
 
     def page(self, ctx: Ctx) -> Page:
         page = super().page(ctx)
-        return Page(page.limit or self.max_limit, page.marker, page.sorts or self.sorts)
+        return Page(page.limit, page.marker, page.sorts or self.sorts)
 
     def limits(self, ctx: Ctx) -> Page:
         """Limit and marker, for a collection that sorts in its own way."""
-        asked = ctx.query.get("limit", "0")
-        if not asked.isdecimal():
-            raise BadRequest(
-                f"Invalid input for query parameters limit. Value: {asked}. '{asked}' does not match '^[0-9]*$'"
-            )
-        return Page(min(int(asked) or self.max_limit, self.max_limit), ctx.query.get("marker", ""))
+        return Page(min(whole(ctx, "limit") or self.max_limit, self.max_limit), ctx.query.get("marker", ""))
 
     def enclose_all(self, ctx: Ctx, items: bytes, page: Page, ends: list[Json], full: bool) -> bytes:
         name = self.plural.encode()
-        if not full:
+        if not full or not ends:
             return b'{"%s":%s}' % (name, items)
         more = msgspec.json.encode(next_link(ctx, self.list_path, ends[-1]["id"]))
         return b'{"%s":%s,"%s_links":%s}' % (name, items, name, more)

@@ -13,7 +13,7 @@ from sqlalchemy import or_, select
 
 from wolke.compute.servers.status import status_of
 from wolke.compute.servers.table import Server
-from wolke.compute.service import compute, moment, next_link, rule
+from wolke.compute.service import compute, moment, next_link, rule, whole
 from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
@@ -60,10 +60,7 @@ def servers_in(ctx: Ctx, start: float, stop: float, project_id: str = "") -> lis
 
 
 def limit(ctx: Ctx) -> int:
-    asked = ctx.query.get("limit", "0")
-    if not asked.isdecimal():
-        raise BadRequest(f"Invalid input for query parameters limit. Value: {asked}. It must be a whole number")
-    return min(int(asked) or MOST, MOST)
+    return min(whole(ctx, "limit") or MOST, MOST)
 
 
 def of_server(server: Any, start: float, stop: float, now: float) -> Json:

@@ -20,7 +20,7 @@ from wolke.core.bodies import UNSET, envelope
 from wolke.core.db import Json, Resource
 from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Answer, Ctx, Handler, Service
-from wolke.core.paging import Page, Sort, rows
+from wolke.core.paging import Page, Sort, rows, whole_number
 
 T = TypeVar("T", bound=Resource)
 Filter = Callable[[Ctx, list[str]], ColumnElement[bool]]
@@ -160,8 +160,8 @@ class Collection(Generic[T]):
         """API name -> column, for filters and sort keys."""
         names = [column.key for column in self.table.__table__.columns if column.key not in self.private]
         columns = {name: getattr(self.table, name) for name in names}
-        aliases = {api: columns[column] for api, column in self.renamed.items()}
-        return columns | {"tenant_id": columns["project_id"]} | aliases
+        aliases = {"tenant_id": "project_id", **self.renamed}
+        return columns | {api: columns[column] for api, column in aliases.items() if column in columns}
 
     def filtered(self, ctx: Ctx, query: Select[Any]) -> Select[Any]:
         for name in dict.fromkeys(ctx.query.keys()):
@@ -180,9 +180,10 @@ class Collection(Generic[T]):
     def page(self, ctx: Ctx) -> Page:
         limit, asked = self.max_limit, ctx.query.get("limit")
         if asked is not None:
-            if not asked.isdecimal():
+            number = whole_number(asked)
+            if number is None:
                 raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number of at least 0")
-            limit = min(int(asked), limit) if limit else int(asked)
+            limit = min(number, limit) if limit else number
         keys, directions = ctx.query.getlist("sort_key"), ctx.query.getlist("sort_dir")
         sorts = []
         for at, key in enumerate(keys):

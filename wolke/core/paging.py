@@ -28,6 +28,15 @@ class Page:
     reverse: bool = False  # the page before the marker
 
 
+def whole_number(text: str) -> int | None:
+    """A number of at least 0 as a query spells it; None for any other text, and for one that no database holds.
+
+    >>> whole_number("20"), whole_number("-1"), whole_number("9" * 5000)
+    (20, None, None)
+    """
+    return int(text) if text.isdecimal() and len(text) <= 18 else None
+
+
 def beyond(sorts: Sequence[Sort], values: Sequence[Any], reverse: bool) -> ColumnElement[bool]:
     """Rows that come after (or, in reverse, before) a row with these values; NULL sorts first."""
     either = []

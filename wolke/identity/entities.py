@@ -20,7 +20,7 @@ from wolke.core.bodies import OpenBody, envelope, given
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
-from wolke.core.paging import Page, rows
+from wolke.core.paging import Page, rows, whole_number
 from wolke.core.policy import Check, Target
 from wolke.identity.service import identity, unknown
 
@@ -136,10 +136,11 @@ class Entities(Generic[T]):
         return self.narrow(ctx, query) if self.narrow else query
 
     def list(self, ctx: Ctx) -> Json:
-        limit = ctx.query.get("limit")
-        if limit is not None and not (limit.isdecimal() and int(limit) > 0):
-            raise BadRequest(f"Invalid input for limit: '{limit}' is not a whole number above 0")
-        page = Page(int(limit) if limit else None, ctx.query.get("marker", ""))
+        asked = ctx.query.get("limit")
+        limit = None if asked is None else whole_number(asked)
+        if asked is not None and not limit:
+            raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number above 0")
+        page = Page(limit, ctx.query.get("marker", ""))
         found = [row for chunk in rows(ctx.db, self.select(ctx), self.table, page) for row in chunk]
         following = None
         if page.limit and len(found) == page.limit:

@@ -16,7 +16,7 @@ from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Answer, Ctx
-from wolke.core.paging import Page, Sort, rows
+from wolke.core.paging import Page, Sort, rows, whole_number
 from wolke.image.images import view, visible
 from wolke.image.service import image as service
 from wolke.image.table import VISIBILITIES, Image
@@ -48,9 +48,10 @@ def list_images(ctx: Ctx) -> Answer:
 
 
 def _page(ctx: Ctx) -> Page:
-    limit = ctx.query.get("limit", str(DEFAULT_LIMIT))
-    if not limit.isdecimal():
-        raise BadRequest(f"Invalid input for limit: '{limit}' is not a whole number of at least 0")
+    asked = ctx.query.get("limit", str(DEFAULT_LIMIT))
+    limit = whole_number(asked)
+    if limit is None:
+        raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number of at least 0")
     words = [part.partition(":")[::2] for part in ctx.query.get("sort", "").split(",") if part]
     if not words:
         directions = ctx.query.getlist("sort_dir")
@@ -65,7 +66,7 @@ def _page(ctx: Ctx) -> Page:
                 f"Invalid input for sort: '{key}:{direction}' is not KEY:asc or KEY:desc with KEY of {', '.join(SORTS)}"
             )
         sorts.append(Sort(SORTS[key], direction != "asc"))
-    return Page(min(int(limit), MAX_LIMIT), ctx.query.get("marker", ""), tuple(sorts))
+    return Page(min(limit, MAX_LIMIT), ctx.query.get("marker", ""), tuple(sorts))
 
 
 def _conditions(ctx: Ctx) -> Iterator[ColumnElement[bool]]:
@@ -99,11 +100,12 @@ def _condition(name: str, value: str) -> ColumnElement[bool]:
                 raise BadRequest(f"Invalid value '{value}' for {name}: it must be true or false")
             return FLAGS[name].is_(value.lower() == "true")
         case "size_min" | "size_max" | "min_ram" | "min_disk":
-            if not value.isdecimal():
+            number = whole_number(value)
+            if number is None:
                 raise BadRequest(f"Invalid value '{value}' for {name}: it must be a whole number")
             if name.startswith("size"):
-                return Image.size >= int(value) if name == "size_min" else Image.size <= int(value)
-            return NUMBERS[name] == int(value)
+                return Image.size >= number if name == "size_min" else Image.size <= number
+            return NUMBERS[name] == number
         case "created_at" | "updated_at":
             return _time(name, value)
         case _:

@@ -15,6 +15,7 @@ from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
+from wolke.core.paging import whole_number
 from wolke.network import errors
 from wolke.network.networks.api import ZONE
 from wolke.network.networks.table import Network
@@ -40,7 +41,9 @@ def availabilities(ctx: Ctx, ids: Sequence[str] | None = None) -> list[Json]:
     for name in ctx.query:
         values = ctx.query.getlist(name)
         if name == "ip_version":
-            subnets = subnets.where(Subnet.ip_version.in_([int(value) for value in values if value.isdecimal()]))
+            subnets = subnets.where(
+                Subnet.ip_version.in_([number for number in map(whole_number, values) if number is not None])
+            )
         elif name in FILTERS:
             column = Network.id if name == "network_id" else getattr(Network, FILTERS[name])
             query = query.where(column.in_(values))

@@ -33,7 +33,9 @@ from wolke.compute.servers.table import Server
 from wolke.core.app import App
 from wolke.core.bell import heard
 from wolke.core.bodies import Body, parse
-from wolke.core.errors import BadRequest, Forbidden, NotFound, TooLarge, WolkeError
+from wolke.core.errors import BadRequest, Forbidden, NotFound, WolkeError
+from wolke.core.http import whole
+from wolke.core.paging import whole_number
 from wolke.core.pki import Authority
 from wolke.image.store import Store
 from wolke.wire.seen import Seen
@@ -42,7 +44,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 POLL_SECONDS = 30.0
-MAX_BODY = 16 * 2**20  # bytes; the picture of a host with thousands of guests
+MAX_PICTURE = 16 * 2**20  # bytes, of a host with thousands of guests
+MAX_REQUEST = 2**16  # bytes of what strangers may send too
 
 
 class Join(Body):
@@ -94,14 +97,14 @@ class Agents:
         return await self._thread(joining.host_of, self.control, peer(request))
 
     async def join(self, request: Request) -> Response:
-        asked: Join = parse(Join, await body(request))
+        asked: Join = parse(Join, await whole(request, MAX_REQUEST))
         made = await self._thread(joining.join, self.control, self.authority, asked.token, asked.host, asked.csr)
         log.info("host %s has joined", asked.host)
         return JSONResponse({"certificate": made}, 201)
 
     async def renew(self, request: Request) -> Response:
         await self._host(request)
-        asked: Renew = parse(Renew, await body(request))
+        asked: Renew = parse(Renew, await whole(request, MAX_REQUEST))
         made = await self._thread(joining.renew, self.control, self.authority, peer(request), asked.csr)
         return JSONResponse({"certificate": made})
 
@@ -109,11 +112,12 @@ class Agents:
         """Held on the event loop: a waiting host costs no thread."""
         host = await self._host(request)
         after = request.query_params.get("after", "0")
-        if not after.isdecimal():
+        known = whole_number(after)
+        if known is None:
             raise BadRequest(f"Invalid input for after: '{after}' is not a number")
         self.polling[host] = self.polling.get(host, 0) + 1
         try:
-            newer = await heard(self.control.bell, f"host:{host}", POLL_SECONDS, lambda: self._newer(host, int(after)))
+            newer = await heard(self.control.bell, f"host:{host}", POLL_SECONDS, lambda: self._newer(host, known))
         finally:
             self.polling[host] -= 1
             if not self.polling[host]:
@@ -134,7 +138,7 @@ class Agents:
 
     async def seen(self, request: Request) -> Response:
         host = await self._host(request)
-        picture: Seen = parse(Seen, await body(request))
+        picture: Seen = parse(Seen, await whole(request, MAX_PICTURE))
         if picture.host != host:
             raise Forbidden(f"The certificate is of host '{host}', the picture of '{picture.host}'.")
         await self._thread(self._record, picture)
@@ -156,15 +160,6 @@ class Agents:
             found = db.execute(used.limit(1)).first() is not None
         if not found or not self.control.part(Store).path(image_id).is_file():
             raise NotFound(f"No server of this host is made from image {image_id}.")
-
-
-async def body(request: Request) -> bytes:
-    whole = b""
-    async for piece in request.stream():
-        whole += piece
-        if len(whole) > MAX_BODY:
-            raise TooLarge(f"The request is larger than {MAX_BODY} bytes.")
-    return whole
 
 
 def refused(request: Request, error: WolkeError) -> Response:

@@ -22,6 +22,7 @@ from wolke.core.bodies import Body
 from wolke.core.db import Base, Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
+from wolke.core.paging import whole_number
 
 ZONE = "availability_zone"
 DEFAULT_ZONE = "nova"
@@ -117,7 +118,8 @@ def members(db: Session) -> dict[int, list[str]]:
 def find(ctx: Ctx, rule: str) -> Aggregate:
     ctx.require(rule, policy.Target(ctx.caller.project_id))
     id = ctx.path["aggregate_id"]
-    aggregate = ctx.db.get(Aggregate, int(id)) if id.isdecimal() and int(id) < 2**31 else None
+    number = whole_number(id)
+    aggregate = ctx.db.get(Aggregate, number) if number is not None and number < 2**31 else None
     if aggregate is None:
         raise NotFound(f"Aggregate {id} could not be found.")
     return aggregate

@@ -23,6 +23,7 @@ from wolke.core.collection import TRUTH
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Ctx
+from wolke.core.paging import whole_number
 
 NO_USAGE = (2, 88)  # from here on placement tells what is used, not this API
 MAX_LIMIT = 1000
@@ -106,9 +107,10 @@ def page(ctx: Ctx) -> tuple[list[Host], bool]:
             raise NotFound(f"No hypervisor matching '{pattern}' could be found.")
         return found, False
     asked = ctx.query.get("limit", str(MAX_LIMIT))
-    if not asked.isdecimal():
+    most = whole_number(asked)
+    if most is None:
         raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number of at least 0")
-    limit = min(int(asked), MAX_LIMIT)
+    limit = min(most, MAX_LIMIT)
     if marker := ctx.query.get("marker"):
         ids = [str(brief(ctx, host)["id"]) for host in found]
         if marker not in ids:

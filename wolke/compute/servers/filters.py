@@ -21,7 +21,7 @@ from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.collection import TRUTH
 from wolke.core.errors import BadRequest, Forbidden
 from wolke.core.http import Ctx
-from wolke.core.paging import Sort
+from wolke.core.paging import Sort, whole_number
 from wolke.network.ports.table import FixedIp
 
 Condition = ColumnElement[bool]
@@ -112,7 +112,7 @@ def address(version: int) -> Filter:
 
 def whole(column: Any) -> Filter:
     def condition(ctx: Ctx, values: Sequence[str]) -> Condition:
-        return column.in_([int(value) for value in values if value.isdecimal()])  # type: ignore[no-any-return]
+        return column.in_([number for number in map(whole_number, values) if number is not None])  # type: ignore[no-any-return]
 
     return condition
 

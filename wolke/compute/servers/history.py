@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from wolke.compute.servers.table import Server, ServerAction
 from wolke.compute.servers.view import host_id
-from wolke.compute.service import compute, moment, next_link, rule
+from wolke.compute.service import compute, moment, next_link, rule, whole
 from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
@@ -106,10 +106,7 @@ def index(ctx: Ctx) -> Json:
     query = query.order_by(ServerAction.started_at.desc(), ServerAction.id.desc())
     limit = 1000
     if ctx.version >= (2, 58):
-        asked = ctx.query.get("limit", "0")
-        if not asked.isdecimal():
-            raise BadRequest(f"Invalid input for query parameters limit. Value: {asked}. It must be a whole number")
-        limit = min(int(asked) or limit, limit)
+        limit = min(whole(ctx, "limit") or limit, limit)
         if (since := instant(ctx, "changes-since")) is not None:
             query = query.where((ServerAction.finished_at >= since) | (ServerAction.started_at >= since))
         if ctx.version >= (2, 66) and (before := instant(ctx, "changes-before")) is not None:

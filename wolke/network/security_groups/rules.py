@@ -14,6 +14,7 @@ from wolke.core.bodies import UNSET, Text255, UnsetType
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
+from wolke.core.paging import whole_number
 from wolke.core.quota import quota, rows_of
 from wolke.network.errors import InvalidInput
 from wolke.network.security_groups.protocols import ICMP, NUMBERS, ONLY_IPV6, WITH_PORTS, number
@@ -104,7 +105,7 @@ def canonical_protocol(protocol: str | int | None, ethertype: str) -> str | None
     if protocol is None or str(protocol).lower() in ("any", ""):
         return None
     text = str(protocol).lower()
-    if text.isdecimal() and int(text) <= 255:
+    if (value := whole_number(text)) is not None and value <= 255:
         return text
     if text not in NUMBERS:
         raise SecurityGroupRuleInvalidProtocol(
