@@ -124,7 +124,11 @@ def run(app: App, items: Sequence[Item]) -> dict[Item, Next]:
 
 
 def clean(app: App) -> None:
-    """Remove files that belong to no image."""
-    with app.database.read() as db:
-        living = list(db.scalars(select(Image.id).where(Image.deleting.is_(False))))
-    app.part(Store).sweep(living)
+    """Remove files that serve no image any more."""
+
+    def images() -> dict[str, bool]:
+        with app.database.read() as db:
+            rows = db.execute(select(Image.id, Image.data).where(Image.deleting.is_(False))).all()
+        return {row.id: row.data == "active" for row in rows}
+
+    app.part(Store).sweep(images)

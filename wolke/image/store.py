@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,10 +79,11 @@ class Store:
         for path in self.directory.glob(f"{image_id}.*.part"):
             path.unlink(missing_ok=True)
 
-    def sweep(self, living: Iterable[str]) -> list[str]:
-        """Remove the files of images that are no more; their ids."""
-        keep = set(living)
-        dead = {path.name.split(".")[0] for path in self.directory.iterdir()} - keep
-        for image_id in dead:
-            self.remove(image_id)
-        return sorted(dead)
+    def sweep(self, images: Callable[[], Mapping[str, bool]]) -> None:
+        """Remove the files of images that are no more, and what whole ones (id -> True) were made of."""
+        found = list(self.directory.iterdir())
+        known = images()  # asked afterwards: what has come meanwhile is not among the files
+        for path in found:
+            image_id = path.name.split(".")[0]
+            if image_id not in known or (known[image_id] and path.suffix):
+                path.unlink(missing_ok=True)
