@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -91,6 +92,11 @@ class Cloud:
 
     def client(self, name: str, **headers: str) -> TestClient:
         return TestClient(self.web, headers={"X-Auth-Token": name, **headers}, raise_server_exceptions=False)
+
+    def at_once(self, *calls: Callable[[TestClient], Any], by: str = "member") -> list[Any]:
+        """What each call got, all made at the same moment: ``at_once(*[lambda api: api.post(...)] * 8)``."""
+        with self.client(by) as api, ThreadPoolExecutor(len(calls)) as threads:
+            return list(threads.map(lambda call: call(api), calls))
 
     def add_host(self, name: str, **capacity: int) -> FakeHost:
         """A host in memory that has joined and told what it has: ``vcpus=16, ram_mib=65536, disk_gib=1000``."""
