@@ -60,9 +60,9 @@ def rule(area: str, action: str = "", check: policy.Check = policy.member) -> st
     return policy.rule(f"os_compute_api:{area}:{action}" if action else f"os_compute_api:{area}", check)
 
 
-def whole(ctx: Ctx, name: str) -> int:
-    """A whole number in the query, 0 where it is not given. Raises BadRequest."""
-    asked = ctx.query.get(name, "0")
+def whole(ctx: Ctx, name: str, default: int = 0) -> int:
+    """A whole number in the query. Raises BadRequest."""
+    asked = ctx.query.get(name, str(default))
     number = whole_number(asked)
     if number is None:
         raise BadRequest(
@@ -130,7 +130,7 @@ class Collection(collection.Collection[T]):
 
     def limits(self, ctx: Ctx) -> Page:
         """Limit and marker, for a collection that sorts in its own way."""
-        return Page(min(whole(ctx, "limit") or self.max_limit, self.max_limit), ctx.query.get("marker", ""))
+        return Page(min(whole(ctx, "limit", self.max_limit), self.max_limit), ctx.query.get("marker", ""))
 
     def enclose_all(self, ctx: Ctx, items: bytes, page: Page, ends: list[Json], full: bool) -> bytes:
         name = self.plural.encode()
