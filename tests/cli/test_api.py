@@ -26,7 +26,8 @@ def test_init_is_safe_to_repeat_and_says_where_the_password_lies(running):
     done = running.wolke("init")
     assert done.returncode == 0 and str(place) in done.stdout
     assert place.read_text() == before and place.stat().st_mode & 0o077 == 0
-    assert running.config.state_path.stat().st_mode & 0o077 == 0
+    for path in (running.config.state_path, *running.config.state_path.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_the_administrator_gets_a_token(running):

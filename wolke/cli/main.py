@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 
 def main(words: Sequence[str] | None = None) -> None:
     asked = parser().parse_args(words)
+    if asked.run in (init, api, loops):  # database, images and keys are this user's alone, whoever made the directory
+        os.umask(0o077)
     try:
         asked.run(asked)
     except (OSError, ValueError, RuntimeError) as error:
