@@ -6,7 +6,6 @@ A handler gets it as ``ctx.app``; tests build one with their own clock and direc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from wolke.core.auth import Authenticator
@@ -28,7 +27,6 @@ class App:
         self.vault = Vault.at(config.state_path)
         self.authenticate: Authenticator = _nobody_yet
         self._parts: dict[type[Any], Any] = {}
-        self._closers: list[Callable[[], None]] = []
 
     def _bell(self) -> Bell:
         url = self.config.database_url
@@ -46,12 +44,7 @@ class App:
     def part(self, face: type[Part]) -> Part:
         return cast(Part, self._parts[face])
 
-    def at_close(self, call: Callable[[], None]) -> None:
-        self._closers.append(call)
-
     def close(self) -> None:
-        for call in reversed(self._closers):
-            call()
         self.bell.close()
         self.database.close()
 

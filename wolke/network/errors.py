@@ -141,19 +141,11 @@ class SubnetPoolQuotaExceeded(Conflict):
     pass
 
 
-class MissingMinSubnetPoolPrefix(BadRequest):
-    pass
-
-
 class EmptySubnetPoolPrefixList(BadRequest):
     pass
 
 
 class PrefixVersionMismatch(BadRequest):
-    pass
-
-
-class UnsupportedMinSubnetPoolPrefix(BadRequest):
     pass
 
 
@@ -182,10 +174,6 @@ class PortSecurityPortHasSecurityGroup(Conflict):
 
 
 class DuplicateAddressPairInRequest(BadRequest):
-    pass
-
-
-class InvalidExtraDhcpOpt(BadRequest):
     pass
 
 

@@ -33,11 +33,6 @@ class RouterExternalGatewayInUseByFloatingIp(Conflict):
     pass
 
 
-class RouterInterfaceSubnetMismatch(Conflict):
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-
-
 class InvalidRoutes(BadRequest):
     pass
 
