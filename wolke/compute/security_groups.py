@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import select
 
+from wolke.compute.servers.bodies import Uuid
 from wolke.compute.service import compute, rule
 from wolke.core import policy
 from wolke.core.bodies import Body
@@ -45,7 +46,7 @@ class OneGroup(Body):
 
 
 class Rule(Body):
-    parent_group_id: str
+    parent_group_id: Uuid
     ip_protocol: str | None = None
     from_port: int | None = None
     to_port: int | None = None
