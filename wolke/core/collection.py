@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Boolean, ColumnElement, Float, Integer, Select, select
+from sqlalchemy import JSON, Boolean, ColumnElement, Float, Integer, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from wolke.core import policy
@@ -157,8 +157,9 @@ class Collection(Generic[T]):
 
     @cached_property
     def sortable(self) -> dict[str, InstrumentedAttribute[Any]]:
-        """API name -> column, for filters and sort keys."""
-        names = [column.key for column in self.table.__table__.columns if column.key not in self.private]
+        """API name -> column, for filters and sort keys; PostgreSQL neither compares nor orders JSON."""
+        plain = [column.key for column in self.table.__table__.columns if not isinstance(column.type, JSON)]
+        names = [name for name in plain if name not in self.private]
         columns = {name: getattr(self.table, name) for name in names}
         aliases = {"tenant_id": "project_id", **self.renamed}
         return columns | {api: columns[column] for api, column in aliases.items() if column in columns}

@@ -16,7 +16,20 @@ from functools import lru_cache
 from typing import Any, ClassVar, cast
 
 import msgspec
-from sqlalchemy import JSON, CursorResult, Delete, Engine, MetaData, String, Update, create_engine, event, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CursorResult,
+    Delete,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Update,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import QueuePool
 
@@ -37,6 +50,7 @@ class Base(DeclarativeBase):
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: String(255),
+        int: BigInteger().with_variant(Integer, "sqlite"),  # SQLite numbers rows by itself only where it reads INTEGER
         dict[str, Any]: JSON,
         dict[str, str]: JSON,
         list[str]: JSON,

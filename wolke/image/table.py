@@ -5,7 +5,7 @@ A deleted image keeps its row (``deleting``): servers that were cloned from it s
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Text
+from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wolke.core.db import Base, Resource
@@ -33,8 +33,8 @@ class Image(Resource):
     # seen: by whoever brought the bytes
     data: Mapped[str] = mapped_column(default="queued", index=True)  # queued saving uploading importing active
     data_until: Mapped[float] = mapped_column(default=0.0)  # unix seconds; a saving that is older was cut off
-    size: Mapped[int | None] = mapped_column(BigInteger)  # bytes
-    virtual_size: Mapped[int | None] = mapped_column(BigInteger)  # bytes
+    size: Mapped[int | None]  # bytes
+    virtual_size: Mapped[int | None]  # bytes
     checksum: Mapped[str | None]  # md5, as clients compare it
     os_hash_value: Mapped[str | None]  # sha512
     import_error: Mapped[str] = mapped_column(Text, default="")
