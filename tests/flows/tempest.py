@@ -9,7 +9,7 @@ import configparser
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,7 @@ def tempest(
     directory: Path,
     asked: Iterable[str],
     *,
-    without: Iterable[str] = (),
+    without: Sequence[str] = (),
     concurrency: int = 2,
     seconds: float = 3600,
 ) -> Outcome:
@@ -159,7 +159,8 @@ def tempest(
     patterns = [f"^{re.escape(name)}" + ("" if name.endswith(".") else r"(\[|$)") for name in asked]
     (place / "include.txt").write_text("\n".join(patterns) + "\n")
     words = [BIN / "tempest", "run", "--include-list", place / "include.txt", "--concurrency", concurrency]
-    words += [word for name in without for word in ("--exclude-regex", re.escape(name))]
+    if without:
+        words += ["--exclude-regex", "|".join(map(re.escape, without))]  # it takes one
     text = run(words, place, seconds=seconds, TEMPEST_CONFIG_DIR=str(place / "etc"), OS_TEST_TIMEOUT="300")
     return outcome(text, [name for name in asked if not name.endswith(".")])
 
