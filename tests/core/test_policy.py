@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -70,3 +72,9 @@ def test_personas() -> None:
     assert not policy.reader(reader, Target(None)) and policy.reader(admin, Target(None))
     homeless = Caller(user_id="u", roles=frozenset({"reader"}))
     assert not policy.reader(homeless, Target("")), "an unscoped token owns nothing, not even what has no owner"
+
+
+def test_a_policy_that_is_missing_is_no_policy(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Policy.load(str(tmp_path / "policy.yaml"))
+    assert Policy.load("").unknown() == []

@@ -86,7 +86,8 @@ class Policy:
 
     @classmethod
     def load(cls, path: str) -> Policy:
-        text = Path(path).read_text() if path and Path(path).exists() else ""
+        """The operator's policy. Raises OSError: the file is missing, so nobody knows what it forbids."""
+        text = Path(path).read_text() if path else ""
         return cls(yaml.safe_load(text) or {})
 
     def _follow(self, name: str) -> Check:

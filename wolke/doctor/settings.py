@@ -47,7 +47,7 @@ def policy(config: Config) -> Iterator[Finding]:
         return
     if not Path(config.policy).exists():
         yield missing(
-            "policy.yaml", f"{config.policy} is not there: its restrictions do not hold", "write it, or unset 'policy'"
+            "policy.yaml", f"{config.policy} is not there: the api does not start", "write it, or unset 'policy'"
         )
         return
     try:
