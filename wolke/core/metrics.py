@@ -16,7 +16,6 @@ seconds = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
     registry=registry,
 )
-worked = Counter("wolke_work_items", "Handled work items", ["lane", "result"], registry=registry)
 waiting = Gauge("wolke_work_waiting", "Work items that are due or under way", ["kind"], registry=registry)
 failing = Gauge("wolke_work_failing", "Work items whose last attempt failed", ["kind"], registry=registry)
 
