@@ -239,6 +239,15 @@ def test_ports_are_found_by_what_they_have(net: Net) -> None:
         assert [one["id"] for one in net.list("ports", query)] == [port["id"]], query
 
 
+def test_what_is_not_shown_cannot_be_guessed_either(cloud: Cloud, net: Net) -> None:
+    port = net.port(net.network())
+    net.update("port", port["id"], by=cloud.admin, **{"binding:host_id": "h1"})
+    assert len(net.list("ports", "binding:host_id=h1", by=cloud.admin)) == 1
+    assert net.list("ports", "binding:host_id=h1") == net.list("ports", "binding:host_id=h2") == []
+    assert net.send("GET", "ports?sort_key=binding:host_id").status_code == 400
+    assert net.list("networks", "provider:network_type=geneve") == []
+
+
 def test_a_project_does_not_see_anothers_ports(cloud: Cloud, net: Net) -> None:
     port = net.port(net.network())
     assert net.list("ports", by=cloud.stranger) == []

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from msgspec import UNSET, Struct, structs
-from sqlalchemy import JSON, ColumnElement, String, and_, cast, func, not_, or_
+from sqlalchemy import JSON, ColumnElement, String, and_, cast, false, func, not_, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from wolke.core import collection, policy
@@ -165,7 +165,18 @@ class Collection(collection.Collection[T], Generic[T]):
     def filtered(self, ctx: Ctx, query: Any) -> Any:
         if "tenant_id" in ctx.query and "project_id" in ctx.query:
             raise errors.TenantIdProjectIdFilterConflict("Both tenant_id and project_id passed as filters.")
+        if any(self._secret(ctx, name) for name in ctx.query):
+            query = query.where(false())  # a list that says whether a guess was right shows the attribute, too
         return super().filtered(ctx, query)
+
+    def page(self, ctx: Ctx) -> Page:
+        for name in ctx.query.getlist("sort_key"):
+            if self._secret(ctx, name):
+                raise BadRequest(f"Invalid input for sort_key: '{name}' is not shown to you")
+        return super().page(ctx)
+
+    def _secret(self, ctx: Ctx, name: str) -> bool:
+        return name in self.show_guards and not self.sees(ctx, name)
 
     def _tag_filter(self, condition: Callable[[list[ColumnElement[bool]]], ColumnElement[bool]]) -> collection.Filter:
         def asked(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
