@@ -121,7 +121,7 @@ def test_a_table_that_is_copied_keeps_the_rows_that_refer_to_it(place, database)
         db.flush()
         db.add(Subnet(id="s", network_id="n", cidr="10.0.0.0/24"))
     later = migrations.new_step("names are longer")
-    change = "with op.batch_alter_table('network', recreate='always') as network:\n"
+    change = "with op.batch_alter_table('network') as network:\n"
     change += "        network.alter_column('name', type_=sa.String(300), existing_nullable=False)\n"
     later.write_text(later.read_text().replace("def upgrade() -> None:\n", f"def upgrade() -> None:\n    {change}", 1))
     migrations.upgrade(database)

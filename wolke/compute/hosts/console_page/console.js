@@ -52,6 +52,7 @@ async function open() {
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   const screen = new RFB(part("screen"), url.href, { wsProtocols: ["binary"] });
   screen.scaleViewport = true;
+  screen.background = "transparent";
   screen.addEventListener("connect", () => {
     tell("connected", "Connected");
     screen.focus();
