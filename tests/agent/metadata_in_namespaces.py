@@ -11,15 +11,15 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyroute2 import IPRoute, netns
 
 from tests.agent.hosts import ID, server
+from tests.waiting import wait_for
 from wolke.agent import namespaces
 from wolke.agent.metadata_server import BURST, MAX_CONNECTIONS_OF_ONE, REQUESTS_PER_SECOND, MetadataServer
 from wolke.agent.notes import Notes
@@ -28,14 +28,6 @@ from wolke.wire.wanted import Metadata, MetadataPort, Wanted
 
 RED, BLUE = "aaaaaaaa-1111-4000-8000-000000000001", "bbbbbbbb-2222-4000-8000-000000000002"
 OTHER = ID.replace("0001", "0002")
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, f"waited {seconds} s"
-        time.sleep(0.01)
-    return result
 
 
 class Bridges:

@@ -14,18 +14,11 @@ from typing import Any
 import pytest
 
 from tests.agent.hosts import BYTES, ID, Control, Host, agent_of, server
+from tests.waiting import wait_for
 from wolke.agent.agent import WORKERS
 from wolke.drivers.fake.hypervisor import FakeHypervisor
 from wolke.wire.seen import State
 from wolke.wire.wanted import Image, Power, Wanted
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, f"waited {seconds} s"
-        time.sleep(0.005)
-    return result
 
 
 class HoldingControl(Control):

@@ -6,15 +6,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 import wolke
+from tests.waiting import wait_for
 from wolke.agent.link import HttpsLink
 from wolke.agent.node import Node, Token
 from wolke.core.app import App
@@ -22,14 +21,6 @@ from wolke.core.config import Config, load
 
 WORDS = [sys.executable, "-m", "wolke.cli.main"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(wolke.__file__).parents[1])}
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
-    return found
 
 
 def listening() -> socket.socket:

@@ -10,8 +10,9 @@ import time
 import httpx2
 import pytest
 
-from tests.cli.conftest import port_of, wait_for
+from tests.cli.conftest import port_of
 from tests.compute.hosts.certificates import key_pem, new_key, request
+from tests.waiting import wait_for
 from wolke.agent.link import LinkError
 from wolke.agent.node import JoinRefused, Node, Token
 from wolke.compute.hosts_table import bump

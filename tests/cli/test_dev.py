@@ -9,7 +9,8 @@ import httpx2
 import pytest
 import yaml
 
-from tests.cli.conftest import ENVIRONMENT, WORDS, listening, port_of, wait_for
+from tests.cli.conftest import ENVIRONMENT, WORDS, listening, port_of
+from tests.waiting import wait_for
 
 
 @pytest.fixture

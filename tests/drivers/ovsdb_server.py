@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import wait_for
+
 OVN = Path("/usr/share/ovn")
 OPEN_VSWITCH = Path("/usr/share/openvswitch")
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Return as soon as the condition holds; fail when it does not within a generous time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 class OvsdbServer:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.drivers.northbound import group, inserts, port, raises_unavailable, rule, settled, switch
-from tests.drivers.ovsdb_server import OVN, OvsdbServer, wait_for
+from tests.drivers.ovsdb_server import OVN, OvsdbServer
+from tests.waiting import wait_for
 from wolke.drivers.ovn import Northbound as Real
 from wolke.drivers.ovn.compose import compose
 from wolke.drivers.ovsdb import Operation

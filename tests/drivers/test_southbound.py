@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.drivers.ovsdb_server import OVN, OvsdbServer, wait_for
+from tests.drivers.ovsdb_server import OVN, OvsdbServer
+from tests.waiting import wait_for
 from wolke.drivers.ovn import Binding, Northbound, Southbound
 from wolke.drivers.rows import Insert, Row
 

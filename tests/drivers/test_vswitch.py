@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.drivers.ovsdb_server import OPEN_VSWITCH, OvsdbServer, wait_for
+from tests.drivers.ovsdb_server import OPEN_VSWITCH, OvsdbServer
+from tests.waiting import wait_for
 from wolke.drivers.fake.vswitch import VirtualSwitch as Fake
 from wolke.drivers.hypervisor import DriverError, VirtualSwitch
 from wolke.drivers.rows import Refused, Unavailable
