@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -82,38 +83,36 @@ class Orders:
     def order(self, kind: str, mark: str, **body: Any) -> Json:
         """One thing; it bears ``mark`` by which it is found again."""
         named = {"description" if kind in NAMELESS else "name": mark}
-        path = PATHS[kind]
         known: list[Json] = []
+        unsure = False  # whether an earlier try has made it
 
         def attempt() -> bool:
+            nonlocal unsure
             try:
-                if self_broken[0]:
+                if unsure:
                     known[:] = self.api.list(kind, **named)
                 if not known:
                     known.append(self.api.make(kind, **named, **body))
                 return True
             except httpx2.HTTPError:
-                self_broken[0] = True
+                unsure = True
                 with self._lock:
                     self.broken += 1
                 return False
 
-        self_broken = [False]
-        assert wait_for(attempt, PATIENCE, every=0.2), f"{path}: no answer within {PATIENCE:.0f} s"
+        assert wait_for(attempt, PATIENCE, every=0.2), f"{kind} {mark}: no answer within {PATIENCE:.0f} s"
         with self._lock:
             self.made.append((kind, known[0]["id"], mark))
         return known[0]
 
     def delete_all(self) -> None:
-        """Everything that was made, the last first; what hangs on a thing goes before the thing."""
+        """Everything that was made; what hangs on a thing goes before the thing."""
         kinds = ("server", "floatingip", "router", "port", "subnet", "network", "security_group_rule", "security_group")
         with ThreadPoolExecutor(8) as pool:
             for kind in kinds:
-                list(
-                    pool.map(
-                        lambda id, kind=kind: self.api.delete(kind, id), [id for k, id, _ in self.made if k == kind]
-                    )
-                )
+                ids = [id for made, id, _ in self.made if made == kind]
+                list(pool.map(partial(self.api.delete, kind), ids))
+        self.made.clear()
 
 
 def at_once(stories: list[Callable[[], None]], clients: int = 12) -> tuple[ThreadPoolExecutor, list[Any]]:
