@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from wolke.wire.wanted import Server
-
-Documents = Mapping[str, bytes]  # path without a leading slash -> content
 
 # Each date brought documents or keys; a client takes the newest that it knows.
 OPENSTACK = (

@@ -37,7 +37,7 @@ from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane
 
-RESOURCES = (  # their calls are declared by import
+CALLS = (  # their calls are declared by import
     versions, extensions, flavors, flavor_extra_specs, keypairs, server_groups, quotas, usage, zones, security_groups,
     api, create, history, consoles, metadata, tags, interfaces, password, server_security_groups,
     services, hypervisors, aggregates,

@@ -28,7 +28,7 @@ from wolke.identity.keys import tend
 from wolke.identity.service import identity
 from wolke.identity.tokens import Tokens
 
-RESOURCES = (
+CALLS = (
     applications, assignments, auth, credentials, domains, endpoints, grants, groups, limits, policies, projects, roles, users, versions,
 )  # fmt: skip
 SERVICES: list[Service] = [identity]

@@ -6,11 +6,12 @@ from sqlalchemy.orm import Session
 
 from wolke.core.app import App
 from wolke.core.work import Lane, wake
-from wolke.image import data, images, listing, members, schemas, tags  # noqa: F401  (they declare their calls)
+from wolke.image import data, images, listing, members, schemas, tags
 from wolke.image.importer import CLEAN_SECONDS, run
 from wolke.image.service import image
 from wolke.image.store import Store
 
+CALLS = (images, listing, data, members, tags, schemas)  # declared by import
 SERVICES = [image]
 
 
