@@ -100,10 +100,12 @@ def test_an_edge_call_that_writes_without_audit_is_an_error_of_ours(cloud: Cloud
 
 
 def test_errors_tell_the_log_nothing_of_what_was_written(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    secret = "hunter" + str(2)  # a traceback shows the lines of this test
+
     def declare(service: Service) -> None:
         @service.call("POST", "/break", rule="get_images")
         def broken(ctx: Ctx) -> None:
-            ctx.db.execute(text("INSERT INTO nowhere VALUES (:secret)"), {"secret": "hunter2"})
+            ctx.db.execute(text("INSERT INTO nowhere VALUES (:secret)"), {"secret": secret})
 
         @service.call("POST", "/huge", rule="get_images")
         def huge(ctx: Ctx) -> None:
@@ -112,4 +114,4 @@ def test_errors_tell_the_log_nothing_of_what_was_written(cloud: Cloud, caplog: p
     client = probe(cloud, declare)
     assert client.post("/break").status_code in (500, 503)
     assert client.post("/huge").status_code in (400, 500)
-    assert "hunter2" not in caplog.text
+    assert secret not in caplog.text
