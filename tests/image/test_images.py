@@ -245,3 +245,10 @@ def test_projects_do_not_mix(cloud: Cloud) -> None:
     assert cloud.stranger.get(URL).json()["images"] == []
     assert cloud.reader.post(URL, json={}).status_code == 403
     assert cloud.nobody.get(URL).status_code == 401
+
+
+def test_tags_are_few_also_one_by_one(cloud: Cloud) -> None:
+    image = make(cloud, tags=[f"{number}" for number in range(128)])
+    assert cloud.member.put(f"{URL}/{image['id']}/tags/5").status_code == 204, "it is there already"
+    assert cloud.member.put(f"{URL}/{image['id']}/tags/more").status_code == 413
+    assert len(cloud.member.get(f"{URL}/{image['id']}").json()["tags"]) == 128

@@ -307,6 +307,8 @@ def test_on_a_shared_network_everybody_has_ports_but_not_every_address(cloud: Cl
         ({"allowed_address_pairs": [{"mac_address": "fa:16:3e:00:00:01"}]}, 400, "HTTPBadRequest"),
         ({"extra_dhcp_opts": [{"opt_value": "1"}]}, 400, "HTTPBadRequest"),
         ({"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "1", "ip_version": 5}]}, 400, "HTTPBadRequest"),
+        ({"extra_dhcp_opts": [{"opt_name": f"{n}", "opt_value": "1"} for n in range(65)]}, 400, "HTTPBadRequest"),
+        ({"tags": [f"{n}" for n in range(51)]}, 400, "HTTPBadRequest"),
         ({"binding:host_id": "n1"}, 403, "PolicyNotAuthorized"),
         ({"binding:vnic_type": "direct"}, 400, "HTTPBadRequest"),
         ({"dns_name": "not a name"}, 400, "HTTPBadRequest"),

@@ -158,6 +158,8 @@ def test_a_subnet_in_use_stays(net: Net) -> None:
          "GatewayConflictWithAllocationPools"),
         ({"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.2.0.1", "end": "10.2.0.9"}]}, 400,
          "OutOfBoundsAllocationPool"),
+        ({"cidr": "10.1.0.0/24", "allocation_pools": [{"start": f"10.1.0.{n}", "end": f"10.1.0.{n}"} for n in range(2, 67)]},
+         400, "HTTPBadRequest"),
         ({"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.9", "end": "10.1.0.2"}]}, 400,
          "InvalidAllocationPool"),
         ({"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.2", "end": "10.1.0.9"},

@@ -19,7 +19,7 @@ from wolke.image.service import image as service
 from wolke.image.store import Store
 from wolke.image.table import CONTAINER_FORMATS, DISK_FORMATS, VISIBILITIES, Image, ImageMember
 
-TEXT_LIMIT = 255
+TEXT_LIMIT, MOST_TAGS, MOST_PROPERTIES = 255, 128, 128
 FIXED = frozenset({
     "id", "status", "owner", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "created_at", "updated_at",
     "self", "file", "schema", "direct_url", "locations", "stores", "import_error",
@@ -102,15 +102,15 @@ def checked(values: dict[str, Any]) -> Create:
     for name, text in (("name", made.name), ("owner", made.owner), *(("tags", tag) for tag in made.tags)):
         if text is not None and len(text) > TEXT_LIMIT:
             raise BadRequest(f"Invalid value for {name}: longer than {TEXT_LIMIT} characters")
-    if len(made.tags) > 128:
-        raise BadRequest("Invalid value for tags: more than 128")
+    if len(made.tags) > MOST_TAGS:
+        raise BadRequest(f"Invalid value for tags: more than {MOST_TAGS}")
     return made
 
 
 def properties_of(values: dict[str, Any]) -> dict[str, str]:
     found = {name: value for name, value in values.items() if name not in SETTABLE | FIXED}
-    if len(found) > 128:
-        raise BadRequest("Invalid input: more than 128 properties")
+    if len(found) > MOST_PROPERTIES:
+        raise BadRequest(f"Invalid input: more than {MOST_PROPERTIES} properties")
     for name, value in found.items():
         if not isinstance(value, str):
             raise BadRequest(f"Invalid value for {name}: a property must be a string")

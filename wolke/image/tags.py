@@ -5,9 +5,9 @@ API:  https://docs.openstack.org/api-ref/image/v2/#image-tags
 
 from __future__ import annotations
 
-from wolke.core.errors import BadRequest, Forbidden, NotFound
+from wolke.core.errors import BadRequest, Forbidden, NotFound, TooLarge
 from wolke.core.http import Ctx
-from wolke.image.images import TEXT_LIMIT, find
+from wolke.image.images import MOST_TAGS, TEXT_LIMIT, find
 from wolke.image.service import image as service
 
 
@@ -17,7 +17,9 @@ def add_tag(ctx: Ctx) -> None:
     found, tag = find(ctx, ctx.path["image_id"], "modify_image"), ctx.path["tag"]
     if len(tag) > TEXT_LIMIT:
         raise BadRequest(f"Invalid value for tag: longer than {TEXT_LIMIT} characters")
-    found.tags = sorted({*found.tags, tag})
+    if len(tags := {*found.tags, tag}) > MOST_TAGS:
+        raise TooLarge(f"An image has at most {MOST_TAGS} tags")
+    found.tags = sorted(tags)
     ctx.about(found)
 
 

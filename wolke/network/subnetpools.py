@@ -29,6 +29,7 @@ from wolke.network.tables import Standard
 SMALLEST = {4: 8, 6: 64}  # default of min_prefixlen
 UNIT = {4: 32, 6: 64}  # prefix length that quotas are counted in
 Length = Annotated[int, Meta(ge=0, le=128)]
+Cidrs = Annotated[list[str], Meta(max_length=64)]
 
 
 # What we keep --------------------------------------------------------------------------------------------------------
@@ -47,7 +48,7 @@ class SubnetPool(Standard):
 
 # What the API takes and gives ----------------------------------------------------------------------------------------
 class Create(CreateBody, kw_only=True):
-    prefixes: list[str]
+    prefixes: Cidrs
     min_prefixlen: Length | UnsetType | None = UNSET
     max_prefixlen: Length | UnsetType | None = UNSET
     default_prefixlen: Length | UnsetType | None = UNSET
@@ -58,7 +59,7 @@ class Create(CreateBody, kw_only=True):
 
 
 class Update(UpdateBody):
-    prefixes: list[str] | UnsetType = UNSET
+    prefixes: Cidrs | UnsetType = UNSET
     min_prefixlen: Length | UnsetType = UNSET
     max_prefixlen: Length | UnsetType = UNSET
     default_prefixlen: Length | UnsetType = UNSET
@@ -68,7 +69,7 @@ class Update(UpdateBody):
 
 
 class Prefixes(Body):
-    prefixes: list[str]
+    prefixes: Cidrs
 
 
 def view(pool: Any) -> Json:

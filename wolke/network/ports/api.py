@@ -58,6 +58,9 @@ class DhcpOption(Body):
     ip_version: Literal[4, 6] = 4
 
 
+DhcpOptions = Annotated[list[DhcpOption], Meta(max_length=64)]  # all of them travel in one answer
+
+
 class Create(CreateBody, kw_only=True):
     network_id: Text255
     mac_address: str | UnsetType = UNSET
@@ -68,12 +71,12 @@ class Create(CreateBody, kw_only=True):
     security_groups: list[Text255] | UnsetType | None = UNSET
     port_security_enabled: bool | UnsetType = UNSET
     allowed_address_pairs: list[Pair] | UnsetType | None = UNSET
-    extra_dhcp_opts: list[DhcpOption] | None = None
+    extra_dhcp_opts: DhcpOptions | None = None
     host_id: Text255 | None = field(name="binding:host_id", default=None)
     profile: dict[str, Any] | None = field(name="binding:profile", default=None)
     vnic_type: Literal["normal"] = field(name="binding:vnic_type", default="normal")
     dns_name: str = ""
-    tags: list[Annotated[str, Meta(min_length=1, max_length=60)]] = []
+    tags: Annotated[list[Annotated[str, Meta(min_length=1, max_length=60)]], Meta(max_length=50)] = []
 
 
 class Update(UpdateBody):
@@ -85,7 +88,7 @@ class Update(UpdateBody):
     security_groups: list[Text255] | UnsetType | None = UNSET
     port_security_enabled: bool | UnsetType = UNSET
     allowed_address_pairs: list[Pair] | UnsetType | None = UNSET
-    extra_dhcp_opts: list[DhcpOption] | UnsetType | None = UNSET
+    extra_dhcp_opts: DhcpOptions | UnsetType | None = UNSET
     host_id: Text255 | UnsetType | None = field(name="binding:host_id", default=UNSET)
     profile: dict[str, Any] | UnsetType | None = field(name="binding:profile", default=UNSET)
     vnic_type: Literal["normal"] | UnsetType = field(name="binding:vnic_type", default=UNSET)

@@ -49,12 +49,16 @@ class Route(Body):
     nexthop: str
 
 
+Pools = Annotated[list[Pool], Meta(max_length=64)]  # each new port looks at them
+ServiceTypes = Annotated[list[Text255], Meta(max_length=64)]
+
+
 class Create(CreateBody, kw_only=True):
     network_id: Text255
     ip_version: Literal[4, 6]
     cidr: str | UnsetType | None = UNSET
     gateway_ip: str | UnsetType | None = UNSET
-    allocation_pools: list[Pool] | UnsetType = UNSET
+    allocation_pools: Pools | UnsetType = UNSET
     dns_nameservers: list[str] = []
     host_routes: list[Route] = []
     enable_dhcp: bool = True
@@ -63,16 +67,16 @@ class Create(CreateBody, kw_only=True):
     subnetpool_id: Text255 | None = None
     use_default_subnetpool: bool = False
     prefixlen: Annotated[int, Meta(ge=0, le=128)] | UnsetType = UNSET
-    service_types: list[Text255] = []
+    service_types: ServiceTypes = []
 
 
 class Update(UpdateBody):
     gateway_ip: str | UnsetType | None = UNSET
-    allocation_pools: list[Pool] | UnsetType = UNSET
+    allocation_pools: Pools | UnsetType = UNSET
     dns_nameservers: list[str] | UnsetType = UNSET
     host_routes: list[Route] | UnsetType = UNSET
     enable_dhcp: bool | UnsetType = UNSET
-    service_types: list[Text255] | UnsetType = UNSET
+    service_types: ServiceTypes | UnsetType = UNSET
 
 
 def view(subnet: Any) -> Json:
