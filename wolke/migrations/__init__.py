@@ -88,4 +88,6 @@ def new_step(message: str) -> Path:
             command.revision(config, message, autogenerate=True)
         database.close()
     [made] = set(steps()) - before
+    lines = made.read_text().splitlines(keepends=True)
+    made.write_text("".join(line for line in lines if "# ###" not in line))  # Alembic's request that a person reads it
     return made

@@ -1,11 +1,16 @@
-"""What Alembic runs: the connection comes from ``wolke.migrations``, the tables from the domains."""
+"""What Alembic runs: the connection comes from ``wolke.migrations``, the tables from the core and the domains."""
+
+from importlib import import_module
+from pkgutil import walk_packages
 
 from alembic import context
 
-import wolke.cloud
+from wolke import cloud, core
 from wolke.core.db import Base
 
-assert wolke.cloud.DOMAINS  # their tables are known by having been imported
+for package in (core, *cloud.DOMAINS):  # a table is known by its module having been imported
+    for module in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
