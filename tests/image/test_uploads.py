@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -12,8 +15,9 @@ from tests.conftest import Cloud
 from tests.image.test_images import OCTETS, URL, make, qcow2, upload
 from wolke.core.errors import UnsupportedMedia
 from wolke.core.events import Event
+from wolke.core.work import LEASE_SECONDS
 from wolke.image import data
-from wolke.image.importer import is_public
+from wolke.image.importer import TRIES, is_public
 from wolke.image.store import Store
 
 
@@ -117,3 +121,85 @@ def test_an_image_that_inspection_cannot_cope_with_is_refused(tmp_path, monkeypa
     with pytest.raises(UnsupportedMedia) as refused:
         data.check(whole, "raw")
     assert "MemoryError" in refused.value.hint and "MemoryError" not in str(refused.value)
+
+
+class Source:
+    """A web server that has one image; ``before`` runs while the image is on its way."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.asked = content, 0
+        self.before: Callable[[], object] = lambda: None
+        source = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                source.asked += 1
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(source.content)))
+                self.end_headers()
+                self.wfile.write(source.content[:10])
+                source.before()
+                self.wfile.write(source.content[10:])
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/image"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def source(cloud: Cloud) -> Iterator[Source]:
+    cloud.app.config.image_import_networks = ["127.0.0.0/8"]
+    made = Source(b"x" * 4096)
+    yield made
+    made.close()
+
+
+def ask(cloud: Cloud, uri: str) -> dict[str, Any]:
+    image = make(cloud)
+    body = {"method": {"name": "web-download", "uri": uri}}
+    assert cloud.member.post(f"{URL}/{image['id']}/import", json=body).status_code == 202
+    return image
+
+
+def test_an_image_is_imported_from_an_address_once_however_many_would(cloud: Cloud, source: Source) -> None:
+    """A download outlasts the lease of its work item; whoever takes the item then waits."""
+    image = ask(cloud, source.url)
+
+    def another_process() -> None:
+        cloud.now += LEASE_SECONDS + 1
+        [lane] = [lane for lane in cloud.lanes if lane.name == "image import 2"]
+        assert lane.run_once(cloud.app.database) == 1
+
+    source.before = another_process
+    cloud.settle()
+    assert cloud.member.get(f"{URL}/{image['id']}/file").content == source.content
+    assert source.asked == 1 and files(cloud) == [image["id"]]
+
+
+def test_an_import_that_died_is_taken_up_again(cloud: Cloud, source: Source) -> None:
+    image = ask(cloud, source.url)
+    with cloud.app.database.transaction() as db:
+        data.set_data(db, image["id"], data_until=cloud.now + 100)
+    cloud.settle()
+    assert source.asked == 0
+    cloud.now += 101
+    cloud.settle()
+    assert cloud.member.get(f"{URL}/{image['id']}").json()["status"] == "active"
+
+
+def test_a_source_that_is_never_there_is_given_up(cloud: Cloud, source: Source) -> None:
+    source.close()
+    image = ask(cloud, source.url)
+    for _ in range(TRIES):
+        assert cloud.member.get(f"{URL}/{image['id']}").json()["status"] == "importing"
+        cloud.settle()
+        cloud.now += 60
+    assert cloud.member.get(f"{URL}/{image['id']}").json()["status"] == "queued"
+    assert files(cloud) == []

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from wolke.core.app import App
 from wolke.core.work import Lane, wake
 from wolke.image import data, images, listing, members, schemas, tags
-from wolke.image.importer import CLEAN_SECONDS, run
+from wolke.image.importer import AT_ONCE, CLEAN_SECONDS, run, tidy
 from wolke.image.service import image
 from wolke.image.store import Store
 
@@ -20,7 +20,8 @@ def assemble(app: App) -> None:
 
 
 def lanes(app: App) -> list[Lane]:
-    return [Lane("image", ("image_import", "image_clean"), lambda items: run(app, items))]
+    imports = [Lane(f"image import {n + 1}", ["image_import"], lambda items: run(app, items)) for n in range(AT_ONCE)]
+    return [*imports, Lane("image store", ["image_clean"], lambda items: tidy(app, items))]
 
 
 def bootstrap(app: App, db: Session) -> None:

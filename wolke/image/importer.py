@@ -23,7 +23,8 @@ from wolke.image.data import Held, finish, importing
 from wolke.image.store import Store
 from wolke.image.table import Image
 
-REDIRECTS = 5
+REDIRECTS, TRIES = 5, 5
+AT_ONCE = 3  # imports of one process
 CLEAN_SECONDS = 3600.0
 SLOWEST = 64 * 1024  # bytes a second, from the second minute on: while one import trickles, the others wait
 
@@ -78,6 +79,7 @@ def fetch(app: App, held: Held, uri: str) -> None:
                 started = time.monotonic()
                 for piece in answer.iter_raw():  # as it lies there: nothing is unpacked on the way
                     incoming.write(piece)
+                    held.keep(app)
                     if incoming.size > app.config.max_image:
                         raise TooLarge(f"The image is larger than {app.config.max_image} bytes")
                     took = time.monotonic() - started
@@ -96,34 +98,47 @@ def staged(app: App, held: Held) -> None:
     with source.open("rb") as file:
         while piece := file.read(2**20):
             incoming.write(piece)
+            held.keep(app)
     finish(app, held, incoming)
     source.unlink(missing_ok=True)
 
 
 def run(app: App, items: Sequence[Item]) -> dict[Item, Next]:
-    """One import each; what cannot work goes back to ``queued`` with its reason, the rest is tried again later."""
+    """One import; what cannot work goes back to ``queued`` with its reason, the rest is tried again later."""
     [item] = items
-    if item.kind == "image_clean":
-        clean(app)
-        return {item: Again(CLEAN_SECONDS)}
     with app.database.read() as db:
         row = importing(db, item.id)
     if row is None:
         return {item: Done()}
+    if row.data_until > app.clock():  # a download outlasts the item's lease; whoever does it says that he still does
+        return {item: Again(row.data_until - app.clock())}
     held = Held(row.id, str(row.disk_format), "importing", row.data_until)
     try:
+        held.renew(app)
         if row.import_uri == "staged:":
             staged(app, held)
         else:
             fetch(app, held, row.import_uri)
-    except WolkeError as error:
-        with suppress(Conflict), app.database.transaction() as db:
-            held.write(db, data="queued", import_uri="", import_error=str(error))
-            app.part(Store).remove(row.id)
+    except (WolkeError, httpx2.HTTPError) as error:
+        if isinstance(error, httpx2.HTTPError) and item.attempts < TRIES - 1:
+            let_go(app, held, data_until=0.0)
+            raise
+        let_go(app, held, data="queued", data_until=0.0, import_uri="", import_error=str(error))
+    except BaseException:
+        let_go(app, held, data_until=0.0)
+        raise
     return {item: Done()}
 
 
-def clean(app: App) -> None:
+def let_go(app: App, held: Held, **values: object) -> None:
+    """Write how it ended, unless somebody else imports it by now, or it is gone."""
+    with suppress(Conflict), app.database.transaction() as db:
+        held.write(db, **values)
+        if "import_uri" in values:
+            app.part(Store).remove(held.image_id)
+
+
+def tidy(app: App, items: Sequence[Item]) -> dict[Item, Next]:
     """Remove files that serve no image any more."""
 
     def images() -> dict[str, bool]:
@@ -132,3 +147,4 @@ def clean(app: App) -> None:
         return {row.id: row.data == "active" for row in rows}
 
     app.part(Store).sweep(images)
+    return {item: Again(CLEAN_SECONDS) for item in items}
