@@ -128,12 +128,10 @@ class Prover:
         reached = wait_for(lambda: self.ssh(address, "hostname") == "web2", 30, every=1)
         self.prove(f"{project.name}: ssh by key to web2", reached, f"{address}, given while the server ran")
         done = project.client.run("floating", "ip", "create", "public")
-        lines = done.stderr.strip().splitlines() or ["nothing"]
-        self.prove(
-            f"{project.name}: quota refuses the next floating IP",
-            done.returncode != 0 and "uota" in lines[-1],
-            lines[-1][:90],
-        )
+        told = done.stderr.strip().splitlines()[-1:] or ["nothing"]
+        reason = "Quota" + told[0].partition("Quota")[2]
+        refused = done.returncode != 0 and "floatingip" in reason
+        self.prove(f"{project.name}: quota refuses the next floating IP", refused, reason if refused else told[0])
 
     def apart(self, mine: Project, other: Project) -> None:
         """A listener that only ``mine`` has: its own servers reach it, the twin's servers at the same addresses do not."""
