@@ -97,7 +97,8 @@ class MetadataPort:
     network_id: str
     port_id: str  # logical port of type localport, on every host
     mac: str
-    addresses: tuple[str, ...]  # with prefix length: 10.0.0.2/24; the service also owns 169.254.169.254/32 and fe80::a9fe:a9fe/64
+    # with prefix length: 10.0.0.2/24; the service also owns 169.254.169.254/32 and fe80::a9fe:a9fe/64
+    addresses: tuple[str, ...]
     mtu: int
     servers: dict[str, str]  # fixed address (v4, v6, v6 link-local) -> server id
 
