@@ -78,12 +78,18 @@ def test_openapi(cloud: Cloud, golden: Callable[[str, str], None]) -> None:
 
 def test_api_coverage(golden: Callable[[str, str], None]) -> None:
     """docs/api-coverage.md is written from the declarations, so it says what is there and nothing else."""
-    parts = ["# API coverage\n\nWritten from the code by `./run golden`. `since` is the microversion that brought a call.\n"]
+    parts = [
+        "# API coverage\n\nWritten from the code by `./run golden`. `since` is the microversion that brought a call.\n"
+    ]
     for service in sorted(control.services(), key=lambda service: service.name):
         calls = sorted({(call.path, call.method, call.summary, call.rule, call.since) for call in service.calls})
-        parts.append(f"## {service.type} (`{service.prefix}`, {len(calls)} calls)\n\n| call | what | rule | since |\n|---|---|---|---|")
+        parts.append(
+            f"## {service.type} (`{service.prefix}`, {len(calls)} calls)\n\n| call | what | rule | since |\n|---|---|---|---|"
+        )
         for path, method, summary, rule, since in calls:
             number = f"{since[0]}.{since[1]}" if since > (0, 0) else ""
-            parts.append(f"| `{method} {path or '/'}` | {summary.replace('|', '/')} | {rule and f'`{rule}`'} | {number} |")
+            parts.append(
+                f"| `{method} {path or '/'}` | {summary.replace('|', '/')} | {rule and f'`{rule}`'} | {number} |"
+            )
         parts.append("")
     golden("../../docs/api-coverage.md", "\n".join(parts))
