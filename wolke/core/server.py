@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from functools import cache
 
+import msgspec
 from anyio import CapacityLimiter
 from sqlalchemy import func, select
 from starlette.applications import Starlette
@@ -42,8 +44,12 @@ def asgi(app: App, services: Sequence[Service], extra: Sequence[BaseRoute] = ())
                 metrics.failing.labels(kind).set(failing)
         return Response(metrics.page(), media_type="text/plain; version=0.0.4")
 
+    @cache
+    def described() -> bytes:  # once: anybody may ask, and it takes longer than any other call
+        return msgspec.json.encode(document(services))
+
     def openapi(request: Request) -> Response:
-        return JSONResponse(document(services))
+        return Response(described(), media_type="application/json")
 
     mounted = [Mount(service.prefix, router(app, service, threads)) for service in services]
     roots = [  # a mount does not answer at its bare prefix
