@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
@@ -16,7 +15,7 @@ import msgspec
 
 from wolke.core import collection, policy
 from wolke.core.bodies import envelope
-from wolke.core.db import Json, Resource
+from wolke.core.db import Json, Resource, iso
 from wolke.core.errors import BadRequest, Forbidden, NotFound, OverQuota, Unauthorized, WolkeError
 from wolke.core.http import Answer, Ctx, Service
 from wolke.core.paging import Page, Sort, whole_number
@@ -166,7 +165,7 @@ class Collection(collection.Collection[T]):
 
 def moment(seconds: float) -> str | None:
     """As Python prints a naive datetime, which is what Nova shows in some places."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if seconds else None
+    return iso(seconds, micro=True).removesuffix("Z") if seconds else None
 
 
 def answer(status: int, body: Json | None = None, **headers: str) -> Answer:

@@ -13,10 +13,9 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from wolke.compute.hosts.services import moment
 from wolke.compute.hosts_table import Host
 from wolke.compute.servers.table import Server
-from wolke.compute.service import compute, rule
+from wolke.compute.service import compute, moment, rule
 from wolke.core import policy
 from wolke.core.bodies import Body
 from wolke.core.db import Base, Json

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from wolke.compute.hosts.processes import Process
 from wolke.compute.hosts_table import Host
 from wolke.compute.servers.table import Server
-from wolke.compute.service import compute, rule
+from wolke.compute.service import compute, moment, rule
 from wolke.core import policy
 from wolke.core.bodies import Body
 from wolke.core.config import Config
-from wolke.core.db import Json, iso
+from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
 
@@ -89,10 +89,6 @@ def of_process(ctx: Ctx, process: Process) -> Json:
 
 def with_forced(ctx: Ctx, shown: Json, forced: bool) -> Json:
     return shown | ({"forced_down": forced} if ctx.version >= (2, 11) else {})
-
-
-def moment(seconds: float) -> str | None:
-    return iso(seconds, micro=True).removesuffix("Z") if seconds else None
 
 
 # What the calls do ------------------------------------------------------------------------------------------------
