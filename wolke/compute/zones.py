@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import select
 
 from wolke.compute.hosts.processes import Process
-from wolke.compute.hosts.services import COMPUTE, alive, moment
+from wolke.compute.hosts.services import COMPUTE, alive
 from wolke.compute.hosts_table import Host
-from wolke.compute.service import compute, rule
+from wolke.compute.service import compute, moment, rule
 from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.http import Ctx
