@@ -19,7 +19,12 @@ M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 
 def main(words: Sequence[str] | None = None) -> None:
     asked = parser().parse_args(words)
-    if asked.run in (init, api, loops):  # database, images and keys are this user's alone, whoever made the directory
+    if asked.run in (
+        init,
+        api,
+        loops,
+        develop,
+    ):  # database, images and keys are this user's alone, whoever made the directory
         os.umask(0o077)
     try:
         asked.run(asked)
