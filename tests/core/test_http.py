@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from anyio import CapacityLimiter
 from sqlalchemy import func, select, text
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
 from tests.conftest import Cloud
 from wolke.core.endpoint import covers, router
+from wolke.core.errors import TooSlow
 from wolke.core.events import Event
-from wolke.core.http import Ctx, Edge, Service
+from wolke.core.http import Ctx, Edge, Service, whole
 from wolke.image.table import Image
 
 URL = "/image/v2/images"
@@ -115,3 +119,14 @@ def test_errors_tell_the_log_nothing_of_what_was_written(cloud: Cloud, caplog: p
     assert client.post("/break").status_code in (500, 503)
     assert client.post("/huge").status_code in (400, 500)
     assert secret not in caplog.text
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    pieces = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive() -> dict[str, Any]:
+        return pieces.pop() if pieces else await asyncio.get_running_loop().create_future()
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(TooSlow):
+        asyncio.run(whole(request, 100, seconds=0.01))

@@ -193,22 +193,22 @@ def origin(request: Request) -> str:
     return f"{scheme}://{request.headers.get('host', request.url.netloc)}"
 
 
-async def whole(request: Request, limit: int) -> bytes:
+async def whole(request: Request, limit: int, seconds: float = BODY_SECONDS) -> bytes:
     """The body of a request that fits into memory.
 
     Raises
     ------
     TooLarge: more than ``limit`` bytes
-    TooSlow: it did not arrive within ``BODY_SECONDS``
+    TooSlow: it did not arrive in time
     """
     chunks, size = [], 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
                     raise TooLarge(f"The request is larger than {limit} bytes.")
                 chunks.append(chunk)
     except TimeoutError as error:
-        raise TooSlow(f"The request did not arrive within {BODY_SECONDS:.0f} seconds.") from error
+        raise TooSlow(f"The request did not arrive within {seconds:.0f} seconds.") from error
     return b"".join(chunks)
