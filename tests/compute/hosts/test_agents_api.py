@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 
 import httpx2
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
+from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
 from tests.compute.hosts.certificates import request
@@ -16,7 +18,9 @@ from wolke.compute.hosts import agents as module
 from wolke.compute.hosts.agents import Agents
 from wolke.compute.hosts.joining import new_token
 from wolke.compute.hosts_table import bump
+from wolke.compute.servers.table import Server
 from wolke.core.pki import authority, new_authority
+from wolke.wire import seen
 from wolke.wire.wanted import Wanted
 
 PEM = serialization.Encoding.PEM
@@ -81,6 +85,24 @@ def test_a_host_tells_its_own_picture_only(cloud, listener):
     assert h1.put("/agent/v1/seen", content=picture).status_code == 204
     assert h1.put("/agent/v1/seen", content=picture.replace(b'"host":"h1"', b'"host":"h2"')).status_code == 403
     assert h1.put("/agent/v1/seen", content=b'{"host": "h1"}').status_code == 400
+
+
+def test_a_host_can_say_nothing_of_anothers_servers(cloud, farm, listener):
+    """Neither what they do nor that they are gone: a host that was broken into is one host."""
+    clients = {name: listener.join(name) for name in ("h1", "h2")}
+    for name in clients:
+        cloud.add_host(name)
+    victim = farm.server(host_wanted="h2")
+    cloud.settle()
+    state = "SELECT seen_state, seen_error, seen_machine, seen_password, deleted_at, host FROM server"
+    with cloud.app.database.transaction() as db:
+        db.execute(update(Server).where(Server.id == victim).values(deleting=True))
+        before = db.execute(text(state)).all()
+    lie = seen.Server(id=victim, revision=99, state=seen.State.CRASHED, boot=9, error="gone", password="mine")
+    told = dataclasses.replace(cloud.hosts["h1"].agent.sent, servers=(lie,), removed=(victim,))
+    assert clients["h1"].put("/agent/v1/seen", content=msgspec.json.encode(told)).status_code == 204
+    with cloud.app.database.read() as db:
+        assert db.execute(text(state)).all() == before
 
 
 CALLS = [
