@@ -52,6 +52,7 @@ class Held:
     disk_format: str
     state: str
     until: float  # unix seconds
+    seconds: float = LEASE_SECONDS  # that it lasts without being renewed
 
     def write(self, db: Session, **values: Any) -> None:
         """Write what was seen of the bytes. Raises Conflict: somebody else brings them now, or the image is gone."""
@@ -61,11 +62,11 @@ class Held:
 
     def keep(self, app: App) -> None:
         """Renew the right before it ends; for who says so with every piece."""
-        if self.until - app.clock() < LEASE_SECONDS * 3 / 4:
+        if self.until - app.clock() < self.seconds * 3 / 4:
             self.renew(app)
 
     def renew(self, app: App) -> None:
-        until = app.clock() + LEASE_SECONDS
+        until = app.clock() + self.seconds
         with app.database.transaction() as db:
             self.write(db, data_until=until)
         self.until = until

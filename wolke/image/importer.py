@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 import httpx2
 from sqlalchemy import select
 
+from wolke.core import work
 from wolke.core.app import App
 from wolke.core.errors import BadRequest, Conflict, TooLarge, WolkeError
 from wolke.core.work import Again, Done, Item, Next
@@ -112,7 +113,7 @@ def run(app: App, items: Sequence[Item]) -> dict[Item, Next]:
         return {item: Done()}
     if row.data_until > app.clock():  # a download outlasts the item's lease; whoever does it says that he still does
         return {item: Again(row.data_until - app.clock())}
-    held = Held(row.id, str(row.disk_format), "importing", row.data_until)
+    held = Held(row.id, str(row.disk_format), "importing", row.data_until, work.LEASE_SECONDS)
     try:
         held.renew(app)
         if row.import_uri == "staged:":
