@@ -190,8 +190,8 @@ class Files(FakeHypervisor):
 
 # Our own listener ---------------------------------------------------------------------------------------------------
 @pytest.fixture
-def listener(node: Node, tmp_path: Path) -> Iterator[Listener]:
-    listener = Listener("127.0.0.1:0", node.server_context(), Files(tmp_path))
+def listener(node: Node, state: Path) -> Iterator[Listener]:
+    listener = Listener("127.0.0.1:0", node.server_context(), Files(state))
     listener.start()
     yield listener
     listener.stop()
@@ -213,10 +213,10 @@ def screen_of(listener: Listener, context: ssl.SSLContext, **options: Any) -> Cl
     return connect(url, ssl=context, server_hostname="alpha", **options)
 
 
-def test_the_control_plane_reads_consoles(listener, control, tmp_path):
+def test_the_control_plane_reads_consoles(listener, control, state):
     assert get(listener, control, "/healthz").text == "ok\n"
     assert get(listener, control, f"/servers/{ID}/console").text == ""
-    log = tmp_path / f"{ID}.log"
+    log = state / f"{ID}.log"
     log.write_bytes(b"".join(b"line %d \xff\r\n" % number for number in range(100_000)))
     reply = get(listener, control, f"/servers/{ID}/console?lines=2")
     assert reply.text == "line 99998 �\r\nline 99999 �\r\n"
@@ -237,9 +237,9 @@ def test_nobody_else_is_answered(listener, node, plane):
         screen_of(listener, other_host)
 
 
-def test_a_screen_is_carried_both_ways(listener, control, tmp_path):
+def test_a_screen_is_carried_both_ways(listener, control, state):
     with socket.socket(socket.AF_UNIX) as screen:
-        screen.bind(str(tmp_path / f"{ID}.vnc"))
+        screen.bind(str(state / f"{ID}.vnc"))
         screen.listen()
         with screen_of(listener, control, subprotocols=["binary"]) as browser:
             guest, _ = screen.accept()

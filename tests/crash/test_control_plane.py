@@ -14,6 +14,7 @@ from tests.crash.conftest import Worlds
 from tests.crash.world import AFTER, BEFORE, COMMITTED, Killed, Moments, World
 from wolke.wire.seen import State
 
+pytestmark = pytest.mark.slow
 NETWORK, COMPUTE, IMAGE = "/network/v2.0", "/compute/v2.1", "/image/v2"
 PATHS = {
     "network": f"{NETWORK}/networks", "subnet": f"{NETWORK}/subnets", "port": f"{NETWORK}/ports", "router": f"{NETWORK}/routers",
