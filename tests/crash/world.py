@@ -22,7 +22,6 @@ from wolke.agent.link import LinkError
 from wolke.core.db import Base
 from wolke.core.work import LEASE_SECONDS, Work, wake
 from wolke.drivers import rows
-from wolke.image.data import LEASE_SECONDS as IMAGE_LEASE_SECONDS
 from wolke.image.store import Store
 from wolke.network.lane import SWEEP, Site, drift
 
@@ -158,7 +157,7 @@ class World(Cloud):
 
     def rest(self) -> None:
         """Let the time pass that leases and first pauses take, and have the files looked through that belong to nobody."""
-        self.now += max(LEASE_SECONDS, IMAGE_LEASE_SECONDS) + 1
+        self.now += LEASE_SECONDS + 1
         with self.app.database.transaction() as db:
             wake(db, "image_clean", "store")
         for host in self.hosts.values():
