@@ -223,3 +223,10 @@ def test_pools_cut_subnets_and_say_when_they_are_empty(net: Net) -> None:
         "PUT", f"subnetpools/{pool['id']}", 400, "IllegalSubnetPoolPrefixUpdate",
         json={"subnetpool": {"prefixes": ["10.9.0.0/24"]}},
     )  # fmt: skip
+
+
+def test_the_metadata_port_takes_the_lowest_address(net: Net) -> None:
+    network = net.create("network")
+    net.create("subnet", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
+    [port] = net.send("GET", f"ports?network_id={network['id']}").json()["ports"]
+    assert (port["device_owner"], port["fixed_ips"][0]["ip_address"]) == ("network:distributed", "10.0.0.2")

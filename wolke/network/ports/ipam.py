@@ -44,15 +44,19 @@ def reserve(db: Session, subnet_ids: Sequence[str]) -> None:
         lock(db, f"subnet/{id}")
 
 
-def free_address(db: Session, subnet: Any) -> str | None:
-    """An address in the subnet's pools that no port has, or None. Begins somewhere: one just given back rests a while."""
+def free_address(db: Session, subnet: Any, *, lowest: bool = False) -> str | None:
+    """An address in the subnet's pools that no port has, or None.
+
+    Begins somewhere: one just given back rests a while. ``lowest`` begins at the start of the pools, for ports that a
+    person expects there.
+    """
     spans = [(int(ip_address(pool["start"])), int(ip_address(pool["end"]))) for pool in subnet.allocation_pools]
     if not spans:
         return None
     widths = [last - first + 1 for first, last in spans]
-    chosen = random.choices(range(len(spans)), weights=widths)[0]
+    chosen = 0 if lowest else random.choices(range(len(spans)), weights=widths)[0]
     first, last = spans[chosen]
-    start = random.randint(first, last)
+    start = first if lowest else random.randint(first, last)
     rest = [spans[at % len(spans)] for at in range(chosen + 1, chosen + len(spans))]
     for low, high in ((start, last), *rest, (first, start - 1)):
         if low <= high and (found := _gap(db, subnet.id, subnet.ip_version, low, high)) is not None:

@@ -38,7 +38,7 @@ def keep(ctx: Ctx, network: Any) -> None:
     ipam.reserve(ctx.db, list(subnets))
     added = []
     for id, subnet in subnets.items():
-        if id not in have and (address := ipam.free_address(ctx.db, subnet)):
+        if id not in have and (address := ipam.free_address(ctx.db, subnet, lowest=True)):
             added.append(Given(id, address))  # a subnet without a free address does without metadata
     add_addresses(ctx.db, port, added, len(have))
     if stale or added:
