@@ -149,7 +149,7 @@ class AgentProcess:
         return pki.client_context(self.plane.ca, self.plane.own)
 
     def console(self) -> str:
-        with self.control_tls().wrap_socket(self.dial()) as line:
+        with self.control_tls().wrap_socket(self.dial(), server_hostname="h1") as line:
             line.sendall(f"GET /servers/{ID}/console HTTP/1.1\r\nhost: x\r\n\r\n".encode())
             whole = b""
             while chunk := line.recv(65536):
@@ -226,7 +226,7 @@ def test_the_life_of_a_guest(lab: Lab, plane: Plane, agent: AgentProcess, slice:
 
     # Its screen is carried.
     where = f"wss://agent/servers/{ID}/vnc"
-    with connect(where, sock=agent.dial(), ssl=agent.control_tls(), server_hostname="agent") as screen:
+    with connect(where, sock=agent.dial(), ssl=agent.control_tls(), server_hostname="h1") as screen:
         assert screen.recv(20).startswith(b"RFB 003")
 
     # The agent is killed: the guest does not notice, the next agent goes on with it.
