@@ -69,9 +69,9 @@ class Update(UpdateBody):
 def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
     ids = [network.id for network in found]
     subnets: dict[str, list[str]] = {}
-    for subnet_id, network_id in ctx.db.execute(
-        select(Subnet.id, Subnet.network_id).where(Subnet.network_id.in_(ids)).order_by(Subnet.created_at, Subnet.id)
-    ):
+    of = Subnet.__table__.c
+    mine = select(of.id, of.network_id).where(of.network_id.in_(ids)).order_by(of.created_at, of.id)
+    for subnet_id, network_id in ctx.db.execute(mine):
         subnets.setdefault(network_id, []).append(subnet_id)
     broken = failing(ctx.db, [network.id for network in found if network.seen_revision == 0])
     provider = networks.sees(ctx, "provider:network_type")
