@@ -37,16 +37,17 @@ def hostname(port: Any, ip: str) -> str:
 
 def fixed_ips(db: Session, port_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
-    query = select(FixedIp.port_id, FixedIp.subnet_id, FixedIp.ip_address).where(FixedIp.port_id.in_(port_ids))
-    for port_id, subnet_id, ip in db.execute(query.order_by(FixedIp.port_id, FixedIp.position)):
+    of = FixedIp.__table__.c
+    query = select(of.port_id, of.subnet_id, of.ip_address).where(of.port_id.in_(port_ids))
+    for port_id, subnet_id, ip in db.execute(query.order_by(of.port_id, of.position)):
         found.setdefault(port_id, []).append({"subnet_id": subnet_id, "ip_address": ip})
     return found
 
 
 def groups(db: Session, port_ids: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    query = select(PortSecurityGroup.port_id, PortSecurityGroup.group_id)
-    for port_id, group_id in db.execute(query.where(PortSecurityGroup.port_id.in_(port_ids))):
+    of = PortSecurityGroup.__table__.c
+    for port_id, group_id in db.execute(select(of.port_id, of.group_id).where(of.port_id.in_(port_ids))):
         found.setdefault(port_id, []).append(group_id)
     return found
 
