@@ -129,6 +129,14 @@ def memory() -> TemporaryDirectory[str]:
     return TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Engines, guests and other people's clients may take their time on a busy machine."""
+    for item in items:
+        slow = item.get_closest_marker("real") or item.get_closest_marker("flows")
+        if slow and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres.Server]:
     with postgres.server() as server:
