@@ -13,12 +13,14 @@ from sqlalchemy import select
 
 from tests.conftest import Cloud
 from tests.image.test_images import OCTETS, URL, make, qcow2, upload
+from tests.waiting import wait_for
 from wolke.core.errors import UnsupportedMedia
 from wolke.core.events import Event
 from wolke.core.work import LEASE_SECONDS
 from wolke.image import data
 from wolke.image.importer import TRIES, is_public
 from wolke.image.store import Store
+from wolke.image.table import Image
 
 
 def events(cloud: Cloud, image_id: str) -> list[tuple[str, str, str, int]]:
@@ -124,11 +126,12 @@ def test_an_image_that_inspection_cannot_cope_with_is_refused(tmp_path, monkeypa
 
 
 class Source:
-    """A web server that has one image; ``before`` runs while the image is on its way."""
+    """A web server that has one image; ``before`` and ``later`` run while the image is on its way, with bytes between them."""
 
     def __init__(self, content: bytes) -> None:
         self.content, self.asked = content, 0
         self.before: Callable[[], object] = lambda: None
+        self.later: Callable[[], object] = lambda: None
         source = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -139,7 +142,9 @@ class Source:
                 self.end_headers()
                 self.wfile.write(source.content[:10])
                 source.before()
-                self.wfile.write(source.content[10:])
+                self.wfile.write(source.content[10:-10])
+                source.later()
+                self.wfile.write(source.content[-10:])
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""
@@ -169,17 +174,27 @@ def ask(cloud: Cloud, uri: str) -> dict[str, Any]:
 
 
 def test_an_image_is_imported_from_an_address_once_however_many_would(cloud: Cloud, source: Source) -> None:
-    """A download outlasts the lease of its work item; whoever takes the item then waits."""
+    """A download outlasts the lease of its work item, and says so as it goes; whoever takes the item then waits."""
     image = ask(cloud, source.url)
+    handled: list[int] = []
+
+    def until() -> float:
+        with cloud.app.database.read() as db:
+            return float(db.scalar(select(Image.data_until).where(Image.id == image["id"])) or 0.0)
+
+    def half_a_lease() -> None:
+        cloud.now += LEASE_SECONDS / 2 + 1
 
     def another_process() -> None:
-        source.before = lambda: None
-        cloud.now += LEASE_SECONDS + 1
+        wait_for(lambda: until() == cloud.now + LEASE_SECONDS)  # the piece before has renewed it
+        half_a_lease()
         [lane] = [lane for lane in cloud.lanes if lane.name == "image import 2"]
-        assert lane.run_once(cloud.app.database) == 1
+        handled.append(lane.run_once(cloud.app.database))
 
-    source.before = another_process
+    source.before, source.later = half_a_lease, another_process
+    begun = cloud.now
     cloud.settle()
+    assert handled == [1] and cloud.now > begun + LEASE_SECONDS
     assert cloud.member.get(f"{URL}/{image['id']}/file").content == source.content
     assert source.asked == 1 and files(cloud) == [image["id"]]
 
