@@ -67,7 +67,7 @@ class PrivateHost:
         return self.folder / str(path).lstrip("/").replace("/", "_", 2)
 
     def command(self, *words: str) -> list[str]:
-        return ["nsenter", "--target", str(self.first), "--mount", "--net", "--pid", "--wdns=/", *words]
+        return ["nsenter", "--target", str(self.first), "--mount", "--net", "--pid", "--root", "--wdns=/", *words]
 
     def run(self, *words: str, check: bool = True) -> str:
         done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False)
