@@ -103,7 +103,7 @@ def free_port() -> int:
 def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """With the lines of the module's ``SETTINGS`` beside its own."""
     if not (BIN / "openstack").exists():
-        pytest.skip("the clients are not installed (clients.lock into .venv-clients)")
+        pytest.fail("the clients are not installed: ./run test does it (clients.lock into .venv-clients)")
     directory = tmp_path_factory.mktemp("api")
     state, settings, url = directory / "state", directory / "wolke.toml", f"http://127.0.0.1:{free_port()}"
     agents = f"127.0.0.1:{free_port()}"

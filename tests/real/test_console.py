@@ -127,7 +127,7 @@ class Browser:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not shutil.which("chromedriver"):
-        pytest.skip("chromium-driver is not installed")
+        pytest.fail("chromium-driver is not installed: ./run test does it")
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
