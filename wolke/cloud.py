@@ -12,12 +12,13 @@ from wolke.core.http import Service
 from wolke.core.server import asgi
 from wolke.core.work import Lane
 from wolke.identity.catalogue import Offer, Offers
+from wolke.v1 import v1
 
 DOMAINS: tuple[ModuleType, ...] = (identity, image, network, compute)
 
 
 def services() -> list[Service]:
-    return [service for domain in DOMAINS for service in domain.SERVICES]
+    return [*(service for domain in DOMAINS for service in domain.SERVICES), v1]
 
 
 def assemble(app: App) -> App:

@@ -40,6 +40,12 @@ def bump(db: Session, host: str) -> None:
         ring(db, f"host:{host}")
 
 
+def bump_all(db: Session) -> None:
+    """Have every host fetch its slice again."""
+    for name in db.scalars(select(Host.name)).all():
+        bump(db, name)
+
+
 def last_seen(db: Session) -> dict[str, float]:
     """When each host was last heard of, in unix seconds."""
     return {row.name: row.seen_at for row in db.execute(select(Host.name, Host.seen_at))}

@@ -1,6 +1,6 @@
-"""Who wants to know when ports change or go: floating IPs, routers and servers, which ports themselves know nothing of.
+"""Who wants to know: ports, networks and hosts tell here what those who stand above them have to follow.
 
-Each is called in the transaction that makes the change, with the ids of the ports. A network tells, too, before it goes.
+Each is called in the transaction that makes the change. Things below never import what listens.
 """
 
 from __future__ import annotations
@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
+from wolke.wire.seen import Seen
+
 Hook = Callable[[Session, Sequence[str]], None]
-port_goes: list[Hook] = []  # before the rows are deleted; may refuse by raising
-port_changed: list[Hook] = []  # addresses, MAC, groups or name
+port_goes: list[Hook] = []  # with ids, before the rows are deleted; may refuse by raising
+port_changed: list[Hook] = []  # with ids: addresses, MAC, groups or name
 network_goes: list[Callable[[Session, str], None]] = []  # with its id, before its ports are looked at
+hosts_change: list[
+    Callable[[Session], None]
+] = []  # something in every host's slice has changed: compute has them fetch it
+host_told: list[
+    Callable[[Session, Seen], None]
+] = []  # a host's picture has arrived; its ``drift``, counters and zones are ours

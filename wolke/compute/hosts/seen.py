@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from wolke.compute.hosts_table import Host, bump
 from wolke.compute.servers.table import Server, ServerAction, ServerPort
-from wolke.network import facts
+from wolke.network import facts, hooks
 from wolke.wire import seen
 from wolke.wire.seen import Seen, State
 
@@ -33,6 +33,8 @@ def record(db: Session, picture: Seen) -> None:
     """Write what differs; forget the servers that are gone. One transaction of the caller's."""
     now = db.info["clock"]()
     record_host(db, picture, now)
+    for listener in hooks.host_told:
+        listener(db, picture)
     known = {row.id: row for row in db.execute(select(*SEEN_COLUMNS).where(SERVER.c.host == picture.host))}
     changes: list[dict[str, Any]] = []
     for server in picture.servers:

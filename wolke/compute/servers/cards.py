@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from wolke.compute.hosts_table import bump, last_seen
+from wolke.compute.hosts_table import bump, bump_all, last_seen
 from wolke.compute.servers.bodies import WantedNetwork
 from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.errors import BadRequest, Conflict
@@ -193,3 +193,5 @@ def listen() -> None:
             hooked.append(listener)
     if last_seen not in chassis.heard:
         chassis.heard.append(last_seen)
+    if bump_all not in hooks.hosts_change:
+        hooks.hosts_change.append(bump_all)
