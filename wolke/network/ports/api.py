@@ -5,20 +5,16 @@ API: https://docs.openstack.org/api-ref/network/v2/#ports
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Struct
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
 from wolke.core.collection import Rules
 from wolke.core.db import Json, lock
-from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota
 from wolke.core.work import wake_all
@@ -27,137 +23,24 @@ from wolke.network.lane import kind
 from wolke.network.networks.api import usable
 from wolke.network.networks.table import Network
 from wolke.network.ports import guards, views
+from wolke.network.ports.bodies import Create, DhcpOption, Update
+from wolke.network.ports.checks import dns_name_of, mac_of, options_of, pairs_of, wanted_of
 from wolke.network.ports.make import Wanted, Wish, check_mac, is_trusted, new_port, readdress
 from wolke.network.ports.metadata import OWNER as METADATA
 from wolke.network.ports.rows import rows
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
-from wolke.network.service import Collection, CreateBody, UpdateBody
-from wolke.network.subnets.checks import address
+from wolke.network.service import Collection
 from wolke.network.subnets.table import Subnet
 
-MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-MAX_PAIRS = 10
 SERVICE_OWNERS = ("network:router_interface", "network:router_gateway", "network:floatingip", METADATA)
 
 
-# What the API takes and gives ----------------------------------------------------------------------------------------
-class Fixed(Body):
-    subnet_id: Text255 = ""
-    ip_address: Text255 = ""
-
-
-class Pair(Body):
-    ip_address: str
-    mac_address: str = ""
-
-
-class DhcpOption(Body):
-    opt_name: Annotated[str, Meta(min_length=1, max_length=64)]
-    opt_value: Text255 | None = None
-    ip_version: Literal[4, 6] = 4
-
-
-DhcpOptions = Annotated[list[DhcpOption], Meta(max_length=64)]  # all of them travel in one answer
-
-
-class Create(CreateBody, kw_only=True):
-    network_id: Text255
-    mac_address: str | UnsetType = UNSET
-    admin_state_up: bool = True
-    device_id: Text255 = ""
-    device_owner: Text255 = ""
-    fixed_ips: list[Fixed] | UnsetType = UNSET
-    security_groups: list[Text255] | UnsetType | None = UNSET
-    port_security_enabled: bool | UnsetType = UNSET
-    allowed_address_pairs: list[Pair] | UnsetType | None = UNSET
-    extra_dhcp_opts: DhcpOptions | None = None
-    host_id: Text255 | None = field(name="binding:host_id", default=None)
-    profile: dict[str, Any] | None = field(name="binding:profile", default=None)
-    vnic_type: Literal["normal"] = field(name="binding:vnic_type", default="normal")
-    dns_name: str = ""
-    tags: Annotated[list[Annotated[str, Meta(min_length=1, max_length=60)]], Meta(max_length=50)] = []
-
-
-class Update(UpdateBody):
-    mac_address: str | UnsetType = UNSET
-    admin_state_up: bool | UnsetType = UNSET
-    device_id: Text255 | UnsetType = UNSET
-    device_owner: Text255 | UnsetType = UNSET
-    fixed_ips: list[Fixed] | UnsetType = UNSET
-    security_groups: list[Text255] | UnsetType | None = UNSET
-    port_security_enabled: bool | UnsetType = UNSET
-    allowed_address_pairs: list[Pair] | UnsetType | None = UNSET
-    extra_dhcp_opts: DhcpOptions | UnsetType | None = UNSET
-    host_id: Text255 | UnsetType | None = field(name="binding:host_id", default=UNSET)
-    profile: dict[str, Any] | UnsetType | None = field(name="binding:profile", default=UNSET)
-    vnic_type: Literal["normal"] | UnsetType = field(name="binding:vnic_type", default=UNSET)
-    dns_name: str | UnsetType = UNSET
-
-
+# What the API gives ---------------------------------------------------------------------------------------------------
 def shown(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
     ids = [port.id for port in found]
     ips, members = views.fixed_ips(ctx.db, ids), views.groups(ctx.db, ids)
     operator, domain = ports.sees(ctx, "binding:host_id"), ctx.app.config.dns_domain
     return [views.one(port, ips.get(port.id, ()), members.get(port.id, ()), domain, operator) for port in found]
-
-
-def mac_of(text: str) -> str:
-    """Raises BadRequest: no unicast MAC address."""
-    mac = text.lower().replace("-", ":")
-    if not MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise BadRequest(f"Invalid input for mac_address. Reason: '{text}' is not a valid MAC address.")
-    return mac
-
-
-def wanted_of(fixed: Sequence[Fixed]) -> list[Wanted]:
-    found: list[Wanted] = []
-    for one in fixed:
-        if not one.subnet_id and not one.ip_address:
-            raise errors.InvalidInput("IP allocation requires subnet_id or ip_address")
-        ip = str(address(one.ip_address, "fixed_ips")) if one.ip_address else ""
-        if ip and any(other.ip_address == ip for other in found):
-            raise BadRequest(f"Invalid input for fixed_ips. Reason: Duplicate IP address '{ip}'.")
-        found.append(Wanted(one.subnet_id, ip))
-    return found
-
-
-def pairs_of(pairs: Sequence[Pair] | UnsetType | None, own_mac: str) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    for pair in pairs or ():
-        try:
-            net = ip_network(pair.ip_address, strict=False)
-        except ValueError as error:
-            raise BadRequest(
-                f"Invalid input for allowed_address_pairs. Reason: '{pair.ip_address}' is not a valid IP address or CIDR."
-            ) from error
-        ip = str(net) if "/" in pair.ip_address else str(net.network_address)
-        one = {"ip_address": ip, "mac_address": mac_of(pair.mac_address) if pair.mac_address else own_mac}
-        if one in found:
-            raise errors.DuplicateAddressPairInRequest(
-                f"Request contains duplicate address pair: mac_address {one['mac_address']} ip_address {ip}."
-            )
-        found.append(one)
-    if len(found) > MAX_PAIRS:
-        raise errors.AllowedAddressPairExhausted(f"The number of allowed address pair exceeds the maximum {MAX_PAIRS}.")
-    return found
-
-
-def options_of(options: Sequence[DhcpOption] | None) -> list[dict[str, Any]]:
-    return [
-        {"opt_name": option.opt_name, "opt_value": option.opt_value, "ip_version": option.ip_version}
-        for option in options or ()
-        if option.opt_value is not None
-    ]
-
-
-def dns_name_of(text: str) -> str:
-    if text and not NAME.fullmatch(text):
-        raise BadRequest(
-            f"Invalid input for dns_name. Reason: '{text}' not a valid PQDN or FQDN. Reason: Must be letters, digits and"
-            " hyphens, at most 63 characters."
-        )
-    return text.lower()
 
 
 # What the calls do ---------------------------------------------------------------------------------------------------
