@@ -15,6 +15,7 @@ from wolke.network.floating_ips import rows as floating_ip_rows
 from wolke.network.lane import SWEEP, northbound_lanes
 from wolke.network.networks import api as networks
 from wolke.network.ports import api as ports
+from wolke.network.rbac import api as rbac_policies
 from wolke.network.routers import api as routers
 from wolke.network.routers import rows as router_rows
 from wolke.network.security_groups import groups
@@ -51,3 +52,4 @@ def bootstrap(app: App, db: Session) -> None:
     """The rows that a new cloud starts with; run again, it changes nothing that is there."""
     wake(db, *SWEEP)
     wake(db, *security_group_rows.DROP_ITEM)
+    rbac_policies.bootstrap(db)

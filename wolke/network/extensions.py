@@ -9,7 +9,7 @@ from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.errors import NotFound
 from wolke.core.http import Ctx
-from wolke.network.service import network, taggable
+from wolke.network.service import collections, network
 
 UPDATED = "2026-01-01T00:00:00-00:00"
 # alias -> name
@@ -40,6 +40,7 @@ EXTENSIONS = {
     "quota-check-limit": "Quota engine limit check",
     "quota_details": "Quota details management support",
     "quotas": "Quota management support",
+    "rbac-policies": "RBAC Policies",
     "revision-if-match": "If-Match constraints based on revision_number",
     "router": "Neutron L3 Router",
     "router_availability_zone": "Router Availability Zone",
@@ -101,7 +102,7 @@ def resources(ctx: Ctx) -> Json:
                 "collection": things.plural,
                 "links": [{"rel": "self", "href": f"{ctx.base}{things.path}"}],
             }
-            for things in taggable.values()
+            for things in collections.values()
         ]
     }
 

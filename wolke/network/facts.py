@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
-from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.http import Ctx
 from wolke.core.quota import claim
 from wolke.core.work import wake_all
-from wolke.network import errors, hooks
+from wolke.network import errors, hooks, rbac
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.api import networks
+from wolke.network.networks.api import target as on_network
 from wolke.network.networks.table import Network
 from wolke.network.ports import metadata
 from wolke.network.ports.api import ports
@@ -138,7 +138,7 @@ def metadata_ports(db: Session, network_ids: Sequence[str]) -> dict[str, Metadat
 
 def usable_networks(ctx: Ctx) -> list[Any]:
     """Rows of the networks that the caller's project may put servers on without asking for one by name."""
-    mine = (Network.project_id == ctx.caller.project_id) | Network.shared
+    mine = (Network.project_id == ctx.caller.project_id) | rbac.visible(ctx, "network", Network.id)
     return list(ctx.db.execute(select(Network.__table__).where(mine).order_by(Network.created_at, Network.id)))
 
 
@@ -163,7 +163,7 @@ def create_port(
     NetworkNotFound, Forbidden: it is not for this project; OverQuota; what ``ports.make.new_port`` raises
     """
     network = networks.seen(ctx, network_id)
-    target = policy.Target(project_id, network=network)
+    target = on_network(ctx, project_id, network)
     ctx.require("create_port", target)
     if fixed_ip:
         ctx.require("create_port:fixed_ips:ip_address", target)

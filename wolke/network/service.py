@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from wolke.core import collection, policy
 from wolke.core.bodies import Body, Text255, UnsetType
-from wolke.core.db import Json, iso
+from wolke.core.db import Json, Resource, iso
 from wolke.core.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthorized, WolkeError
 from wolke.core.errors import OverQuota as CoreOverQuota
 from wolke.core.http import Ctx, Service
@@ -27,7 +27,7 @@ from wolke.core.paging import Page
 from wolke.network import errors
 from wolke.network.tables import Standard
 
-T = TypeVar("T", bound=Standard)
+T = TypeVar("T", bound=Resource)
 
 # Neutron's names for errors that the core raises
 _CORE_TYPES: dict[type[WolkeError], str] = {
@@ -112,10 +112,12 @@ class Collection(collection.Collection[T], Generic[T]):
         for action, guards in (*self.guards.items(), ("get", self.show_guards)):
             for attribute, check in guards.items():
                 policy.rule(f"{action}_{self.singular}:{attribute}", check)
-        for name, condition in _TAG_FILTERS.items():
-            self.filters.setdefault(name, self._tag_filter(condition))
-        self.filters.setdefault("changed_since", self._changed_since)
-        taggable.setdefault(self.path.removeprefix("/v2.0/"), self)
+        collections.setdefault(self.path.removeprefix("/v2.0/"), self)
+        if issubclass(self.table, Standard):
+            for name, condition in _TAG_FILTERS.items():
+                self.filters.setdefault(name, self._tag_filter(condition))
+            self.filters.setdefault("changed_since", self._changed_since)
+            taggable.setdefault(self.path.removeprefix("/v2.0/"), self)
 
     # Words -----------------------------------------------------------------------------------------------------------
     def missing(self, id: str) -> NotFound:
@@ -236,7 +238,8 @@ def default_of(field: structs.FieldInfo) -> Any:
     return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
-taggable: dict[str, Collection[Any]] = {}  # path below /v2.0 -> collection
+collections: dict[str, Collection[Any]] = {}  # path below /v2.0 -> collection
+taggable: dict[str, Collection[Any]] = {}  # those whose things have Neutron's standard attributes
 
 
 def tagged(ctx: Ctx, table: type[Standard], tag: str) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, field
-from sqlalchemy import ColumnElement, delete, false, func, or_, select, true
+from sqlalchemy import ColumnElement, delete, false, func, select, true
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
@@ -21,11 +21,13 @@ from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import Work, wake_all
-from wolke.network import errors, hooks
+from wolke.network import errors, hooks, rbac
+from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.lane import kind
 from wolke.network.networks.rows import rows
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import FixedIp, Port
+from wolke.network.routers.table import Router
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 from wolke.network.subnets.table import Subnet
 
@@ -75,13 +77,14 @@ def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
         subnets.setdefault(network_id, []).append(subnet_id)
     broken = failing(ctx.db, [network.id for network in found if network.seen_revision == 0])
     provider = networks.sees(ctx, "provider:network_type")
+    shared = rbac.shown(ctx, "network", ids)
     shown = []
     for network in found:
         item = standard(network) | {
             "admin_state_up": network.admin_state_up,
             "status": "ERROR" if network.id in broken else "ACTIVE",
             "subnets": subnets.get(network.id, []),
-            "shared": network.shared,
+            "shared": network.id in shared,
             "router:external": network.external,
             "is_default": network.is_default,
             "mtu": network.mtu,
@@ -109,7 +112,7 @@ def failing(db: Session, ids: Sequence[str]) -> set[str]:
 
 
 def visible(ctx: Ctx) -> ColumnElement[bool]:
-    return or_(Network.shared, Network.external)
+    return rbac.visible(ctx, "network", Network.id, rbac.SHARED, rbac.EXTERNAL)
 
 
 def usable(ctx: Ctx, id: str) -> Network:
@@ -117,12 +120,17 @@ def usable(ctx: Ctx, id: str) -> Network:
     network = ctx.db.get(Network, id)
     if network is None or not (
         network.project_id == ctx.caller.project_id
-        or network.shared
-        or network.external
         or ctx.allows("get_network", policy.Target(None))
+        or ctx.db.scalar(select(Network.id).where(Network.id == id, visible(ctx)))
     ):
         raise networks.missing(id)
     return network
+
+
+def target(ctx: Ctx, project_id: str, network: Any) -> policy.Target:
+    """What the rules of something that is to be put on a network look at."""
+    shared = network.id in rbac.shared_with(ctx.db, "network", [network.id], project_id)
+    return policy.Target(project_id, network=network, shared=shared)
 
 
 # What the calls do ---------------------------------------------------------------------------------------------------
@@ -150,7 +158,10 @@ networks: Collection[Network] = Collection(
         "provider:physical_network": "physical_network",
         "provider:segmentation_id": "segmentation_id",
     },
-    filters={"status": lambda ctx, values: true() if "ACTIVE" in values else false()},
+    filters={
+        "status": lambda ctx, values: true() if "ACTIVE" in values else false(),
+        "shared": rbac.shared_filter("network", Network),
+    },
     create_guards=_operator | _provider,
     update_guards=_operator | _provider,
     show_guards=_provider,
@@ -164,20 +175,26 @@ def create(ctx: Ctx, body: Create) -> Network:
     if unknown := set(body.availability_zone_hints) - {ZONE}:
         raise errors.AvailabilityZoneNotFound(f"AvailabilityZone {min(unknown)} could not be found.")
     network = Network(
+        project_id=networks.project_of(ctx, body),
         name=body.name,
         description=body.description,
         admin_state_up=body.admin_state_up,
-        shared=body.shared,
         external=body.external,
         port_security_enabled=body.port_security_enabled,
         dns_domain=body.dns_domain,
         availability_zone_hints=body.availability_zone_hints,
+        created_at=ctx.now,
+        updated_at=ctx.now,
     )
     place(ctx, network, body)
     largest = largest_mtu(ctx.app.config, network)
     network.mtu = checked_mtu(body.mtu, largest)
     if body.is_default:
         only_default(ctx.db, network, body.external)
+    ctx.db.add(network)
+    ctx.db.flush()
+    rbac.share(ctx, "network", network, body.shared)
+    rbac.share(ctx, "network", network, body.external, rbac.EXTERNAL)
     return network
 
 
@@ -264,10 +281,13 @@ def only_default(db: Session, network: Network, external: bool) -> None:
 @networks.update
 def update(ctx: Ctx, network: Network, body: Update) -> None:
     networks.guard(ctx, "update", body, network)
-    if body.shared is False and network.shared:
-        nobody_else(ctx.db, network)
+    if body.shared is not UNSET:
+        share(ctx, network, body.shared)
     if body.external is False and network.external:
         no_gateways(ctx.db, network)
+        rbac.close(ctx, "network", network, rbac.EXTERNAL)
+    elif body.external is True and not network.external:
+        rbac.share(ctx, "network", network, True, rbac.EXTERNAL)
     if body.is_default is True and not network.is_default:
         only_default(ctx.db, network, body.external if body.external is not UNSET else network.external)
     elif body.is_default is False:
@@ -278,7 +298,7 @@ def update(ctx: Ctx, network: Network, body: Update) -> None:
     if body.admin_state_up is not UNSET and body.admin_state_up != network.admin_state_up:
         ports = select(Port.id).where(Port.network_id == network.id)
         wake_all(ctx.db, [("port", id) for id in ctx.db.scalars(ports)])
-    for name in ("name", "description", "admin_state_up", "shared", "external", "port_security_enabled", "dns_domain"):
+    for name in ("name", "description", "admin_state_up", "external", "port_security_enabled", "dns_domain"):
         if (value := getattr(body, name)) is not UNSET:
             setattr(network, name, value)
 
@@ -300,16 +320,34 @@ def wake_tellers(ctx: Ctx, network_id: str) -> None:
     )
 
 
-def nobody_else(db: Session, network: Network) -> None:
-    """Raises InvalidSharedSetting: another project has a port or a subnet on the network."""
-    for table in (Port, Subnet):
-        others = (table.network_id == network.id) & (table.project_id != network.project_id) & (table.project_id != "")
-        if table is Port:
-            others &= Port.device_owner.not_in(("network:router_gateway", "network:floatingip"))
-        if db.execute(select(table.id).where(others).limit(1)).first():
-            raise errors.InvalidSharedSetting(
-                f"Unable to reconfigure sharing settings for network {network.name}. Multiple tenants are using it."
-            )
+def share(ctx: Ctx, network: Network, everybody: bool) -> None:
+    """Raises InvalidSharedSetting: another project, which it is not shared with by name, has a port or a subnet on it."""
+    try:
+        rbac.share(ctx, "network", network, everybody)
+    except rbac.RbacPolicyInUse as error:
+        raise errors.InvalidSharedSetting(
+            f"Unable to reconfigure sharing settings for network {network.name}. Multiple tenants are using it."
+        ) from error
+
+
+def share_changed(ctx: Ctx, network: Network, action: str, everybody: bool) -> None:
+    if action == rbac.SHARED:
+        network.shared = everybody
+    elif rbac.targets(ctx.db, "network", network.id, action):
+        network.external = True  # who is given the way out of a network makes it an external one
+    if network.is_default and action == rbac.EXTERNAL and not everybody:
+        raise rbac.RbacPolicyInUse(
+            f"RBAC policy on object {network.id} cannot be removed because other objects depend on it.\n"
+            "Details: Default external networks must be shared to everyone."
+        )
+
+
+def guests(db: Session, network_id: str) -> set[str]:
+    """The projects that have ports or subnets on a network."""
+    outer = ("network:router_gateway", "network:floatingip")
+    ports = select(Port.project_id).where(Port.network_id == network_id, Port.device_owner.not_in(outer))
+    subnets = select(Subnet.project_id).where(Subnet.network_id == network_id)
+    return {*db.scalars(ports.distinct()), *db.scalars(subnets.distinct())}
 
 
 def no_gateways(db: Session, network: Network) -> None:
@@ -320,6 +358,19 @@ def no_gateways(db: Session, network: Network) -> None:
             f"External network {network.id} cannot be updated to be made non-external, since it has existing gateway"
             " ports."
         )
+
+
+def ways_out(db: Session, network_id: str) -> set[str]:
+    """The projects that have a router's gateway or a floating IP on a network."""
+    routers = select(Router.project_id).where(Router.external_network_id == network_id)
+    floating = select(FloatingIp.project_id).where(FloatingIp.floating_network_id == network_id)
+    return {*db.scalars(routers.distinct()), *db.scalars(floating.distinct())}
+
+
+_marks = {rbac.SHARED: Network.shared, rbac.EXTERNAL: Network.external}
+rbac.shareable(
+    "network", networks, {rbac.SHARED: guests, rbac.EXTERNAL: ways_out}, changed=share_changed, marks=_marks
+)
 
 
 @networks.delete
@@ -338,3 +389,4 @@ def remove(ctx: Ctx, network: Network) -> None:
     ctx.db.execute(delete(Port).where(Port.network_id == network.id))
     ctx.db.execute(delete(Subnet).where(Subnet.network_id == network.id))
     wake_all(ctx.db, [*(("port", port.id) for port in ports), *(("subnet", id) for id in subnets)])
+    rbac.forget(ctx.db, "network", network.id)

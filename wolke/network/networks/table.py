@@ -13,7 +13,7 @@ class Network(Standard):
     __table_args__ = (UniqueConstraint("network_type", "physical_network", "segmentation_id"),)
 
     admin_state_up: Mapped[bool] = mapped_column(default=True)
-    shared: Mapped[bool] = mapped_column(default=False, index=True)
+    shared: Mapped[bool] = mapped_column(default=False, index=True)  # with everybody: its RBAC policies say so
     external: Mapped[bool] = mapped_column(default=False, index=True)  # router:external
     is_default: Mapped[bool] = mapped_column(default=False)
     mtu: Mapped[int] = mapped_column(default=1442)  # bytes

@@ -18,8 +18,9 @@ from wolke.core.db import Json, lock
 from wolke.core.http import Ctx
 from wolke.core.quota import quota
 from wolke.core.work import wake_all
-from wolke.network import errors, hooks, security_groups
+from wolke.network import errors, hooks, rbac, security_groups
 from wolke.network.lane import kind
+from wolke.network.networks.api import target as on_network
 from wolke.network.networks.api import usable
 from wolke.network.networks.table import Network
 from wolke.network.ports import guards, views
@@ -57,10 +58,12 @@ class Ports(Collection[Port]):
     """Rules of ports look at the port's network too."""
 
     def target(self, ctx: Ctx, body: Any) -> policy.Target:
-        return policy.Target(self.project_of(ctx, body), network=usable(ctx, body.network_id))
+        return on_network(ctx, self.project_of(ctx, body), usable(ctx, body.network_id))
 
     def target_of(self, ctx: Ctx, thing: Port) -> guards.Owned:
-        return guards.Owned(thing, ctx.db.get(Network, thing.network_id))
+        network = ctx.db.get(Network, thing.network_id)
+        shared = rbac.shared_with(ctx.db, "network", [thing.network_id], thing.project_id)
+        return guards.Owned(thing, network, bool(shared))
 
     def guard(self, ctx: Ctx, action: str, body: Struct, target: Any) -> None:
         super().guard(ctx, action, body, target)

@@ -11,8 +11,8 @@ from wolke.core.auth import Caller
 class Owned:
     """A port as the target of a rule, with its network beside it."""
 
-    def __init__(self, port: Any, network: Any) -> None:
-        self._port, self.network = port, network
+    def __init__(self, port: Any, network: Any, shared: bool) -> None:
+        self._port, self.network, self.shared = port, network, shared
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._port, name)
@@ -31,8 +31,8 @@ def net_owner(caller: Caller, target: Any) -> bool:
 
 def net_user(caller: Caller, target: Any) -> bool:
     """A member of a project that may put ports on the network; on an external one, only its owner may."""
-    network = getattr(target, "network", None)
-    return net_owner(caller, target) or (network is not None and network.shared and policy.member(caller, target))
+    shared = getattr(target, "shared", False)  # with the port's project
+    return net_owner(caller, target) or (shared and policy.member(caller, target))
 
 
 def owner_or_net_owner(caller: Caller, target: Any) -> bool:

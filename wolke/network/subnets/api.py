@@ -22,7 +22,7 @@ from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
-from wolke.network import errors
+from wolke.network import errors, rbac
 from wolke.network.lane import kind
 from wolke.network.networks.api import MANAGED, usable
 from wolke.network.networks.table import Network
@@ -97,7 +97,7 @@ def view(subnet: Any) -> Json:
 
 
 def visible(ctx: Ctx) -> ColumnElement[bool]:
-    mine_or_shared = Network.shared | (Network.project_id == ctx.caller.project_id)
+    mine_or_shared = rbac.visible(ctx, "network", Network.id) | (Network.project_id == ctx.caller.project_id)
     return Subnet.network_id.in_(select(Network.id).where(mine_or_shared))
 
 
