@@ -1,0 +1,1 @@
+"""The doorman: the operator's perimeter policy, before anything a project says."""
