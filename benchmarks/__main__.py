@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import api, northbound
+from benchmarks import api, northbound, size
 from benchmarks.figures import Report, table
 
-PARTS = ("api", "northbound", "lab")
+PARTS = ("api", "northbound", "size", "lab")
 
 
 def main(arguments: list[str]) -> int:
@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> int:
         api.run(report, database=options.database, quick=options.quick)
     if "northbound" in wanted:
         northbound.run(report, quick=options.quick)
+    if "size" in wanted:
+        size.run(report, quick=options.quick)
     if "lab" in wanted:
         from benchmarks import lab  # needs root
 

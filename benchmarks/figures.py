@@ -111,7 +111,7 @@ def number(value: float | None) -> str:
 
 
 HEAD = ("what", "ports", "value", "unit", "best", "p95", "CPU ms", "SQL", "budget", "held", "")
-WIDTHS = (46, 5, 7, 6, 7, 7, 7, 5, 13, 4, 0)
+WIDTHS = (52, 5, 7, 6, 7, 7, 7, 5, 13, 4, 0)
 
 
 def cells(figure: Figure) -> tuple[str, ...]:
