@@ -30,6 +30,15 @@ class Server:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Zone:
+    """What the host has made of a zone."""
+
+    id: str
+    revision: str  # of the wanted zone that was worked on
+    error: str = ""  # "": it is in force
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
     vcpus: int
     ram_mib: int
@@ -53,3 +62,5 @@ class Seen:
     servers: tuple[Server, ...] = ()
     removed: tuple[str, ...] = ()  # wanted as GONE, and gone
     errors: dict[str, str] = field(default_factory=dict)  # of host-wide parts: "ovs" -> message
+    tunnel: str = ""  # address on the underlay where this host's tunnels end
+    zones: tuple[Zone, ...] = ()

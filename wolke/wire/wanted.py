@@ -104,9 +104,49 @@ class MetadataPort:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ZoneSegment:
+    """A network on a zone of tunnels."""
+
+    network_id: str
+    number: int  # VNI
+    tag: int  # VLAN between the integration bridge and the zone's
+    gateways: tuple[str, ...] = ()  # with prefix length; answered for by every host, with the zone's ``gateway_mac``
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BgpPeer:
+    address: str
+    asn: int
+    route_reflector: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Zone:
+    """One of the site's own networks as every host is to make it. The integration bridge knows it by ``name``."""
+
+    id: str
+    name: str
+    revision: str  # of all that stands here; the host tells which one it has made
+    type: str  # flat | vlan | qinq | vxlan | evpn
+    mtu: int
+    physical_network: str = ""  # of flat, vlan and qinq: the host maps it to a bridge
+    outer_tag: int = 0  # of qinq
+    udp_port: int = 0  # of vxlan and evpn
+    vteps: tuple[str, ...] = ()  # of all hosts, this one too
+    peers: tuple[str, ...] = ()  # VTEPs that are no hosts of ours
+    asn: int = 0  # from here on of evpn
+    bgp_peers: tuple[BgpPeer, ...] = ()
+    gateway_mac: str = ""
+    route_targets: tuple[str, ...] = ()
+    l3_vni: int = 0
+    segments: tuple[ZoneSegment, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     revision: int
     host: str
     ovn_remote: str  # southbound database: tcp:HOST:PORT[,tcp:...]
     servers: tuple[Server, ...] = ()
     metadata_ports: tuple[MetadataPort, ...] = ()
+    zones: tuple[Zone, ...] = ()

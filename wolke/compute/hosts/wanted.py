@@ -17,6 +17,7 @@ from wolke.core.db import iso
 from wolke.image.table import Image
 from wolke.network import facts
 from wolke.network.facts import PortFacts
+from wolke.network.zones import hosts as zones
 from wolke.wire import wanted
 from wolke.wire.wanted import Power, Wanted
 
@@ -43,6 +44,7 @@ def slice_of(db: Session, app: App, host: str) -> Wanted:
         ovn_remote=app.config.southbound_remote,
         servers=servers,
         metadata_ports=metadata_ports(db, living),
+        zones=zones.wanted_zones(db),
     )
 
 
