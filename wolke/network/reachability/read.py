@@ -1,0 +1,261 @@
+"""A picture from the tables: of everything, or of what can matter for some ports and addresses.
+
+The number of statements does not depend on how much there is. For a question the tables are asked only for the networks that routers join
+with those of the two sides, for the ports of those routers, and for whoever stands next on the way; servers that merely live there are
+not read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, and_, case, cast, exists, or_, select, union_all
+from sqlalchemy.orm import Session
+
+from wolke.network.chassis import Chassis
+from wolke.network.floating_ips.table import FloatingIp as FloatingIpRow
+from wolke.network.networks.table import Network as NetworkRow
+from wolke.network.ports.table import FixedIp, PortSecurityGroup
+from wolke.network.ports.table import Port as PortRow
+from wolke.network.reachability.picture import (
+    ROUTER_OWNERS,
+    FloatingIp,
+    Group,
+    Ip,
+    Net,
+    Network,
+    Pair,
+    Picture,
+    Port,
+    Route,
+    Router,
+    Rule,
+    Subnet,
+)
+from wolke.network.routers.table import GATEWAY, INTERFACE
+from wolke.network.routers.table import Router as RouterRow
+from wolke.network.security_groups.protocols import number
+from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
+from wolke.network.subnets.table import Subnet as SubnetRow
+
+address_of = lru_cache(65536)(ip_address)
+net_of = lru_cache(65536)(lambda text: ip_network(text, strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a picture of few things is about."""
+
+    port_ids: frozenset[str] = frozenset()
+    floating_ids: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Found:
+    """Ids that a scope has led to; ``None`` where everything is meant."""
+
+    networks: set[str] = field(default_factory=set)
+    routers: set[str] = field(default_factory=set)
+    ports: set[str] = field(default_factory=set)
+    floating: list[Any] = field(default_factory=list)
+
+
+def picture(db: Session, scope: Scope | None = None) -> Picture:
+    """The network as it is wanted, and which ports are up. ``scope=None`` reads all of it."""
+    found = led_to(db, scope) if scope else None
+    routers = db.execute(chosen(select(RouterRow.__table__), RouterRow.id, found.routers if found else None)).all()
+    subnets = db.execute(
+        chosen(select(SubnetRow.__table__), SubnetRow.network_id, found.networks if found else None)
+    ).all()
+    ports = db.execute(select(PortRow.__table__).where(wanted_ports(found, scope, routers, subnets))).all()
+    if found:
+        found.networks |= {port.network_id for port in ports}
+        found.ports = {port.id for port in ports}
+        missing = found.networks - {subnet.network_id for subnet in subnets}
+        subnets = [*subnets, *db.execute(select(SubnetRow.__table__).where(SubnetRow.network_id.in_(missing)))]
+    floating = found.floating if found else db.execute(select(FloatingIpRow.__table__)).all()
+    fixed: dict[str, list[tuple[Ip, str]]] = defaultdict(list)
+    its = select(FixedIp.port_id, FixedIp.ip_address, FixedIp.subnet_id).order_by(FixedIp.port_id, FixedIp.position)
+    for port_id, ip, subnet_id in db.execute(chosen(its, FixedIp.port_id, found.ports if found else None)):
+        fixed[port_id].append((address_of(ip), subnet_id))
+    members: dict[str, list[str]] = defaultdict(list)
+    joined = select(PortSecurityGroup.port_id, PortSecurityGroup.group_id).order_by(PortSecurityGroup.group_id)
+    for port_id, group_id in db.execute(chosen(joined, PortSecurityGroup.port_id, found.ports if found else None)):
+        members[port_id].append(group_id)
+    networks = read_networks(db, found)
+    reaching = {name for row in db.execute(select(Chassis.physical_networks)) for name in row.physical_networks}
+    return Picture(
+        networks={row.id: network_of(row) for row in networks},
+        subnets={row.id: subnet_of(row) for row in subnets},
+        ports={row.id: port_of(row, fixed.get(row.id, ()), members.get(row.id, ())) for row in ports},
+        routers={row.id: router_of(row, networks, reaching) for row in routers},
+        groups=read_groups(
+            db, {id for held in members.values() for id in held} if found else None, known(fixed, floating, scope)
+        ),
+        floating={row.id: floating_of(row) for row in floating},
+    )
+
+
+def chosen(query: Any, column: Any, ids: Collection[str] | None) -> Any:
+    return query if ids is None else query.where(column.in_(ids))
+
+
+# What a scope leads to -----------------------------------------------------------------------------------------------
+def led_to(db: Session, scope: Scope) -> Found:
+    """Routers and networks that a packet of the scope can come by, and the floating IPs in play."""
+    found = Found(ports=set(scope.port_ids))
+    own = FloatingIpRow.port_id.in_(scope.port_ids) | FloatingIpRow.id.in_(scope.floating_ids)
+    found.floating = list(
+        db.execute(select(FloatingIpRow.__table__).where(own | FloatingIpRow.floating_ip_address.in_(scope.addresses)))
+    )
+    found.ports |= {one.port_id for one in found.floating if one.port_id} | {
+        one.floating_port_id for one in found.floating
+    }
+    seeds = {one.router_id for one in found.floating if one.router_id}
+    seeds |= {one.floating_network_id for one in found.floating}
+    outer = select(PortRow.device_id, PortRow.network_id).join(FixedIp, FixedIp.port_id == PortRow.id)
+    outer = outer.where(FixedIp.ip_address.in_(scope.addresses), PortRow.device_owner.in_(ROUTER_OWNERS))
+    own_networks = select(PortRow.device_id, PortRow.network_id).where(PortRow.id.in_(found.ports))
+    for device_id, network_id in db.execute(union_all(outer, own_networks)):
+        seeds |= {device_id, network_id} - {""}
+    reached = joined(db, seeds)
+    found.routers = set(db.scalars(select(RouterRow.id).where(RouterRow.id.in_(reached))))
+    found.networks = reached - found.routers
+    return found
+
+
+def joined(db: Session, seeds: Collection[str]) -> set[str]:
+    """Networks and routers that are joined by routers, however many are between. What only a physical external network joins is not:
+    that way goes by its addresses."""
+    if not seeds:
+        return set()
+    its = select(PortRow.network_id).where(PortRow.device_id.in_(seeds), PortRow.device_owner == INTERFACE)
+    start = select(NetworkRow.id).where(or_(NetworkRow.id.in_(seeds), NetworkRow.id.in_(its)))
+    reach = start.cte("reach", recursive=True)
+    step = select(case((PortRow.network_id == reach.c.id, PortRow.device_id), else_=PortRow.network_id))
+    here = or_(PortRow.network_id == reach.c.id, PortRow.device_id == reach.c.id)
+    overlay = select(NetworkRow.id).where(NetworkRow.physical_network == "")
+    inner = or_(
+        PortRow.device_owner == INTERFACE, and_(PortRow.device_owner == GATEWAY, PortRow.network_id.in_(overlay))
+    )
+    reach = reach.union(step.where(here, inner))
+    return {*seeds, *db.scalars(select(reach.c.id))}
+
+
+def wanted_ports(
+    found: Found | None, scope: Scope | None, routers: Sequence[Any], subnets: Sequence[Any]
+) -> ColumnElement[bool]:
+    """The ports that can matter: of the routers, of the two sides with their servers, and next hops."""
+    if found is None or scope is None:
+        return PortRow.id.is_not(None)
+    nexthops = {subnet.gateway_ip for subnet in subnets if subnet.gateway_ip} | set(scope.addresses)
+    nexthops |= {route["nexthop"] for subnet in subnets for route in subnet.host_routes}
+    nexthops |= {route["nexthop"] for router in routers for route in router.routes}
+    next_ones = select(FixedIp.port_id).where(FixedIp.network_id.in_(found.networks), FixedIp.ip_address.in_(nexthops))
+    start = or_(PortRow.id.in_(found.ports), PortRow.id.in_(next_ones))
+    servers = select(PortRow.device_id).where(
+        start, PortRow.device_id != "", ~PortRow.device_owner.startswith("network:")
+    )
+    paired = and_(PortRow.network_id.in_(found.networks), cast(PortRow.allowed_address_pairs, String) != "[]")
+    legs = and_(PortRow.device_id.in_(found.routers), PortRow.device_owner.in_(ROUTER_OWNERS))
+    return or_(start, PortRow.device_id.in_(servers), paired, legs)
+
+
+def known(fixed: dict[str, list[tuple[Ip, str]]], floating: Sequence[Any], scope: Scope | None) -> set[str] | None:
+    """Addresses that a packet may bear; None for any."""
+    if scope is None:
+        return None
+    told = {str(ip) for held in fixed.values() for ip, _ in held} | scope.addresses
+    return told | {one.floating_ip_address for one in floating}
+
+
+# Rows as values ------------------------------------------------------------------------------------------------------
+def read_networks(db: Session, found: Found | None) -> Sequence[Any]:
+    tracking = exists().where(
+        PortRow.network_id == NetworkRow.id,
+        PortSecurityGroup.port_id == PortRow.id,
+        SecurityGroup.id == PortSecurityGroup.group_id,
+        SecurityGroup.stateful,
+    )
+    query = select(NetworkRow.__table__, tracking.label("stateful"))
+    return db.execute(chosen(query, NetworkRow.id, found.networks if found else None)).all()
+
+
+def network_of(row: Any) -> Network:
+    return Network(
+        row.id, row.name, row.project_id, row.admin_state_up, row.external, bool(row.physical_network), row.shared,
+        bool(row.stateful),
+    )  # fmt: skip
+
+
+def subnet_of(row: Any) -> Subnet:
+    routes = tuple((net_of(one["destination"]), address_of(one["nexthop"])) for one in row.host_routes)
+    gateway = address_of(row.gateway_ip) if row.gateway_ip else None
+    return Subnet(row.id, row.name, row.project_id, row.network_id, net_of(row.cidr), gateway, routes)
+
+
+def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str]) -> Port:
+    pairs = tuple(Pair(pair["mac_address"], net_of(pair["ip_address"])) for pair in row.allowed_address_pairs)
+    return Port(
+        row.id, row.name, row.project_id, row.network_id, row.mac_address, tuple(addresses), row.device_id, row.device_owner,
+        row.admin_state_up, row.seen_up, row.port_security_enabled, pairs, tuple(groups), row.host,
+    )  # fmt: skip
+
+
+def router_of(row: Any, networks: Sequence[Any], reaching: set[str]) -> Router:
+    outside = next((network for network in networks if network.id == row.external_network_id), None)
+    carried = not (outside and outside.physical_network) or outside.physical_network in reaching
+    routes = tuple(Route(net_of(one["destination"]), address_of(one["nexthop"])) for one in row.routes)
+    return Router(row.id, row.name, row.project_id, row.admin_state_up, row.enable_snat, routes, carried)
+
+
+def floating_of(row: Any) -> FloatingIp:
+    return FloatingIp(
+        row.id, row.project_id, row.floating_network_id, address_of(row.floating_ip_address), row.port_id,
+        address_of(row.fixed_ip_address) if row.fixed_ip_address else None, row.router_id,
+    )  # fmt: skip
+
+
+# Security groups -----------------------------------------------------------------------------------------------------
+def read_groups(db: Session, ids: set[str] | None, addresses: set[str] | None) -> dict[str, Group]:
+    """Groups with their rules. ``addresses``: those that are looked for among the members of remote groups."""
+    rules: dict[str, list[Rule]] = defaultdict(list)
+    query = select(SecurityGroupRule.__table__).order_by(SecurityGroupRule.created_at, SecurityGroupRule.id)
+    for row in db.execute(chosen(query, SecurityGroupRule.security_group_id, ids)):
+        rules[row.security_group_id].append(rule_of(row))
+    remote = {rule.remote_group for held in rules.values() for rule in held if rule.remote_group}
+    members: dict[str, set[Ip]] = defaultdict(set)
+    inside = select(PortSecurityGroup.group_id, FixedIp.ip_address).join(
+        FixedIp, FixedIp.port_id == PortSecurityGroup.port_id
+    )
+    inside = chosen(inside.where(PortSecurityGroup.group_id.in_(remote)), FixedIp.ip_address, addresses)
+    for group_id, ip in db.execute(inside) if remote else ():
+        members[group_id].add(address_of(ip))
+    groups = db.execute(
+        chosen(select(SecurityGroup.__table__), SecurityGroup.id, None if ids is None else ids | remote)
+    )
+    return {
+        row.id: Group(
+            row.id,
+            row.name,
+            row.project_id,
+            row.stateful,
+            tuple(rules.get(row.id, ())),
+            frozenset(members.get(row.id, ())),
+        )
+        for row in groups
+    }
+
+
+def rule_of(row: Any) -> Rule:
+    prefix: Net | None = net_of(row.remote_ip_prefix) if row.remote_ip_prefix else None
+    protocol = None if row.protocol is None else number(str(row.protocol), row.ethertype)
+    return Rule(
+        row.id, row.direction, int(row.ethertype[-1]), protocol, row.port_range_min, row.port_range_max, prefix, row.remote_group_id
+    )  # fmt: skip

@@ -1,0 +1,384 @@
+"""A packet's walk through a picture, there and back, place by place as OVN's pipelines have it.
+
+The first packet is sent as its sender would send it, and an answer from wherever it arrives. Every place either lets it pass, rewrites
+it or raises ``Blocked``. What places remember of the first packet (conversations, translations) the answer finds again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_network
+
+from wolke.network.reachability.filters import (
+    ICMP,
+    ICMPV6,
+    Zones,
+    check_receiver,
+    check_sender,
+    pass_groups,
+)
+from wolke.network.reachability.guests import handed_on_by, way_of_guest
+from wolke.network.reachability.picture import FLOATING_OWNER, Ip, Network, Packet, Picture, Port, Router
+from wolke.network.reachability.routing import Translations, gateways, ways
+from wolke.network.reachability.verdict import (
+    ADMIN_DOWN,
+    DOORMAN,
+    FLOATING_IP,
+    INTERNET,
+    NAT,
+    NO_PATH,
+    PORT_DOWN,
+    ROUTER_ITSELF,
+    Blocked,
+    Decision,
+    Hop,
+    Thing,
+    Verdict,
+    blocked,
+    thing,
+    traffic,
+)
+
+MOST_HOPS = 64
+MOST_WAYS = 16  # of equal worth that are walked
+PRIVATE = tuple(
+    ip_network(net)
+    for net in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}  # request and reply
+
+
+def is_private(ip: Ip) -> bool:
+    """Whether the world outside has no way to the address."""
+    return any(ip in net for net in PRIVATE if net.version == ip.version)
+
+
+def answer_to(packet: Packet) -> Packet:
+    """What the one who got the packet sends back."""
+    back = replace(
+        packet,
+        source=packet.destination,
+        destination=packet.source,
+        source_port=packet.port,
+        port=packet.source_port,
+        answer=True,
+    )
+    if packet.protocol in ECHO and packet.icmp_type == ECHO[packet.protocol][0]:
+        return replace(back, icmp_type=ECHO[packet.protocol][1])
+    return back
+
+
+class Walk:
+    """One packet and its answer. ``choices`` says which of several ways of equal worth is taken, in the order they are met."""
+
+    def __init__(self, picture: Picture, choices: Sequence[int] = ()) -> None:
+        self.picture = picture
+        self.zones, self.translations = Zones(), Translations(picture)
+        self.choices, self.met = list(choices), list[int]()
+        self.hops: list[Hop] = []
+        self.last_rule: Decision | None = None
+        self.left_by: Router | None = None  # towards the world outside
+
+    # Both ways -------------------------------------------------------------------------------------------------------
+    def verdict(self, source: Port | None, packet: Packet, mac: str = "") -> Verdict:
+        """The verdict on a conversation that begins with this packet; ``source=None`` sends it from the world outside."""
+        end: Thing | None = None
+        there: tuple[Hop, ...] = ()
+        try:
+            arrived, end, got = self.send(source, packet, mac)
+            decision = self.last_rule or Decision(
+                "open", end, f"nothing stands between {packet.source} and {packet.destination}"
+            )
+            there, self.hops = tuple(self.hops), []
+            if isinstance(arrived, Router):
+                return Verdict(True, decision, there, (), self._yes(end, decision), packet, end)
+            back = answer_to(got)
+            home, _, last = self.send(arrived, back, "", back=True)
+            if home is not source:
+                who = thing("port", home) if isinstance(home, (Port, Router)) else INTERNET
+                raise blocked(NAT, who, f"the answer goes to {who} and not to who has asked")
+            if (last.source, last.source_port) != (packet.destination, packet.port):
+                via = thing("router", self.left_by) if self.left_by else end
+                raise blocked(
+                    NAT,
+                    via,
+                    f"the answer comes from {last.source} and not from {packet.destination}, so nobody takes it for one",
+                )
+        except Blocked as no:
+            way = "on the way back" if there else "on the way there"
+            sentence = f"No: {way}, {no.decision.why}."
+            hops, rest = (there, tuple(self.hops)) if there else (tuple(self.hops), ())
+            return Verdict(False, no.decision, hops, rest, sentence, packet, end)
+        return Verdict(True, decision, there, tuple(self.hops), self._yes(end, decision), packet, end)
+
+    @staticmethod
+    def _yes(end: Thing, decision: Decision) -> str:
+        return f"Yes, {end} is reached: {decision.why}."
+
+    def send(
+        self, source: Port | Router | None, packet: Packet, mac: str, *, back: bool = False
+    ) -> tuple[Port | Router | None, Thing, Packet]:
+        """Where the packet arrives: a port, a router or (None) the world outside; and the packet as it is there."""
+        assert not isinstance(source, Router)
+        if source is None:
+            return self.from_outside(packet, back=back)
+        self.check_up(source)
+        return self.from_guest(source, packet, mac or source.mac)
+
+    def hop(self, at: Thing, did: str, packet: Packet, rule: Decision | None = None) -> None:
+        if len(self.hops) >= MOST_HOPS:
+            raise blocked("route", at, f"the packet goes round in circles at {at}", at)
+        self.hops.append(Hop(at, did, packet, rule))
+        if rule and not packet.answer:
+            self.last_rule = rule
+
+    def choose(self, count: int) -> int:
+        at = len(self.met)
+        self.met.append(count)
+        return self.choices[at] if at < len(self.choices) else 0
+
+    # Guests ----------------------------------------------------------------------------------------------------------
+    def check_up(self, port: Port) -> None:
+        here = thing("port", port)
+        self.check_admin(port)
+        if not port.up:
+            raise blocked(PORT_DOWN, here, f"{here} is plugged on no host: its server is down or not there", here)
+
+    def check_admin(self, port: Port) -> None:
+        here = thing("port", port)
+        if not port.admin_up:
+            raise blocked(ADMIN_DOWN, here, f"{here} is switched off (admin_state_up)", here)
+        network = self.picture.networks[port.network_id]
+        if not network.admin_up:
+            its = thing("network", network)
+            raise blocked(ADMIN_DOWN, its, f"{its} is switched off (admin_state_up)", here)
+
+    def from_guest(self, port: Port, packet: Packet, mac: str) -> tuple[Port | Router | None, Thing, Packet]:
+        nexthop = way_of_guest(self.picture, port, packet)
+        check_sender(port, packet, mac)
+        rule = pass_groups(self.picture, self.zones, port, "egress", packet)
+        self.hop(thing("port", port), "sent", packet, rule)
+        return self.across(self.picture.networks[port.network_id], packet, nexthop)
+
+    def to_guest(self, port: Port, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
+        here = thing("port", port)
+        self.check_admin(port)
+        rule = pass_groups(self.picture, self.zones, port, "ingress", packet)
+        check_receiver(port, packet)
+        self.check_up(port)
+        mine = port.has(packet.destination) or any(
+            packet.destination in pair.net for pair in port.pairs if pair.net.version == packet.version
+        )
+        out = None if mine else handed_on_by(self.picture, port, packet)
+        if out is None:
+            self.hop(here, "received", packet, rule)
+            if not mine:
+                raise blocked(
+                    NO_PATH,
+                    here,
+                    f"{here} gets packets for {packet.destination}, which is not its own, and leads nowhere else",
+                    here,
+                )
+            return port, here, packet
+        self.hop(here, "handed on by the server, if it routes", packet, rule)
+        return self.from_guest(out, packet, out.mac)
+
+    # Switches --------------------------------------------------------------------------------------------------------
+    def across(self, network: Network, packet: Packet, nexthop: Ip) -> tuple[Port | Router | None, Thing, Packet]:
+        """To whoever has an address on a network."""
+        port = self.picture.holders.get((network.id, nexthop))
+        if port is None:
+            port = next(iter(self.picture.by_pair.get((network.id, nexthop), ())), None)
+        if port is None:
+            if network.physical:
+                return self.to_outside(network, packet)
+            its = thing("network", network)
+            raise blocked(NO_PATH, its, f"nobody has {nexthop} on {its}", its)
+        if port.device_owner == FLOATING_OWNER:
+            return self.to_floating(port, packet)
+        if port.of_router:
+            return self.into_router(port, packet)
+        if port.trusted:
+            raise blocked(
+                NO_PATH, thing("port", port), f"{nexthop} is the network's own and serves nothing but its servers"
+            )
+        return self.to_guest(port, packet)
+
+    def to_floating(self, port: Port, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
+        one = self.picture.floating.get(port.device_id)
+        plate = Thing("floatingip", port.device_id, str(packet.destination), one.project_id if one else "")
+        routers = {one.router_id} if one and one.router_id else set()
+        if one:
+            routers |= {forwarding.router_id for forwarding in self.picture.forwardings_of.get(one.id, ())}
+        for id in sorted(routers):
+            router = self.picture.routers.get(id)
+            for gateway in gateways(self.picture, router) if router else ():
+                if gateway.network_id == port.network_id:
+                    return self.into_router(gateway, packet)
+        raise blocked(FLOATING_IP, plate, f"{plate} leads nowhere: it is associated with no port")
+
+    # Routers ---------------------------------------------------------------------------------------------------------
+    def check_router(self, port: Port) -> Router:
+        router = self.picture.routers[port.device_id]
+        here = thing("router", router)
+        if not router.admin_up:
+            raise blocked(ADMIN_DOWN, here, f"{here} is switched off (admin_state_up)", here)
+        self.check_admin(port)
+        network = self.picture.networks[port.network_id]
+        if network.physical and port in gateways(self.picture, router) and not router.carried:
+            raise blocked(
+                PORT_DOWN, here, f"no host that reaches {thing('network', network)} carries the gateway of {here}", here
+            )
+        return router
+
+    def into_router(
+        self, port: Port, packet: Packet, *, looped: bool = False
+    ) -> tuple[Port | Router | None, Thing, Packet]:
+        router = self.check_router(port)
+        here = thing("router", router)
+        if port in gateways(self.picture, router):
+            if not looped:
+                self.door(self.picture.networks[port.network_id], packet, "ingress", router.project_id)
+            before = packet
+            packet, by = self.translations.inward(router, packet)
+            if by:
+                self.hop(here, f"destination {before.destination} became {packet.destination} ({by})", packet)
+        if any(leg.has(packet.destination) for leg in self.picture.legs[router.id]) and not self.translated(
+            router, packet
+        ):
+            return self.at_router(router, packet)
+        found = ways(self.picture, router, packet)
+        way = found[self.choose(len(found)) if len(found) > 1 else 0]
+        self.hop(here, f"routed to {way.nexthop}", packet)
+        return self.out_of_router(router, way.port, packet, way.nexthop)
+
+    def translated(self, router: Router, packet: Packet) -> bool:
+        """Whether this answers something that left with the router's own address."""
+        return packet.answer and any(packet.destination == flow[3] for flow in self.translations.sources[router.id])
+
+    def at_router(self, router: Router, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
+        here = thing("router", router)
+        if packet.protocol in ECHO and packet.icmp_type == ECHO[packet.protocol][0]:
+            self.hop(here, "answered by the router", packet)
+            return router, here, packet
+        raise blocked(
+            ROUTER_ITSELF, here, f"{packet.destination} is an address of {here}, which answers nothing but pings", here
+        )
+
+    def out_of_router(
+        self, router: Router, port: Port, packet: Packet, nexthop: Ip
+    ) -> tuple[Port | Router | None, Thing, Packet]:
+        self.check_router(port)
+        here = thing("router", router)
+        network = self.picture.networks[port.network_id]
+        if port in gateways(self.picture, router):
+            before = packet
+            packet, by = self.translations.outward(router, port, packet)
+            if by:
+                self.hop(here, f"source {before.source} became {packet.source} ({by})", packet)
+            self.left_by = router
+            if self.translations.loops_back(router, port, packet):
+                return self.into_router(port, packet, looped=True)
+            self.door(network, packet, "egress", router.project_id)
+        return self.across(network, packet, nexthop)
+
+    # The world outside -----------------------------------------------------------------------------------------------
+    def to_outside(self, network: Network, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
+        plate = INTERNET if network.external else thing("network", network)
+        near = any(
+            packet.destination in subnet.net
+            for subnet in self.picture.subnets.values()
+            if subnet.network_id == network.id
+        )
+        if not near and network.external:
+            if self.entrance(packet):
+                self.hop(plate, "led back into the cloud", packet)
+                return self.from_outside(packet, back=packet.answer)
+            if is_private(packet.destination):
+                raise blocked(
+                    NO_PATH,
+                    plate,
+                    f"outside of the cloud no way leads to {packet.destination}",
+                    thing("network", network),
+                )
+        self.hop(plate, "received", packet)
+        return None, plate, packet
+
+    def entrance(self, packet: Packet) -> tuple[Network, Ip] | None:
+        """Where packets for an address come in from outside: the network, and the next hop on it."""
+        for subnet in self.picture.subnets.values():
+            network = self.picture.networks[subnet.network_id]
+            if network.external and network.physical and packet.destination in subnet.net:
+                return network, packet.destination
+        led = [(net, nexthop) for net, nexthop in self.picture.published if packet.destination in net]
+        for _, nexthop in sorted(led, key=lambda found: -found[0].prefixlen):
+            for network in self.picture.networks.values():
+                if network.external and (network.id, nexthop) in self.picture.holders:
+                    return network, nexthop
+        return None
+
+    def from_outside(self, packet: Packet, *, back: bool) -> tuple[Port | Router | None, Thing, Packet]:
+        found = self.entrance(packet)
+        if found is None:
+            if back and self.left_by:
+                via = thing("router", self.left_by)
+                raise blocked(
+                    NAT,
+                    via,
+                    f"{via} does not translate {packet.destination}, and outside of the cloud no way leads back to it",
+                    via,
+                )
+            raise blocked(NO_PATH, INTERNET, f"outside of the cloud no way leads to {packet.destination}", INTERNET)
+        network, nexthop = found
+        self.hop(INTERNET, "sent", packet)
+        return self.across(network, packet, nexthop)
+
+    def door(self, network: Network, packet: Packet, direction: str, owner: str) -> None:
+        """Raises Blocked: the operator's doorman lets nothing of this in, or out, at the edge of an external network."""
+        if not network.external:
+            return
+        says = self.picture.door.verdict(network.id, packet, direction)
+        if not says.allowed:
+            rule = Thing("doorman_rule", says.by, self.picture.door.names.get(says.by, ""), owner)
+            way = "into the cloud" if direction == "ingress" else "out of the cloud"
+            raise blocked(
+                DOORMAN, rule, f"the operator's {rule} does not let {traffic(packet)} {way}", thing("network", network)
+            )
+
+
+def verdict(picture: Picture, source: Port | None, packet: Packet, mac: str = "") -> Verdict:
+    """The verdict on a conversation. Where several ways are of equal worth, any may be taken: each has to work."""
+    walk = Walk(picture)
+    result = walk.verdict(source, packet, mac)
+    open_ways = [walk.met]
+    tried = 1
+    choices = walk.choices + [0] * (len(walk.met) - len(walk.choices))
+    while result.reachable and tried < MOST_WAYS and (choices := following(choices, open_ways[-1])):
+        walk = Walk(picture, choices)
+        result = walk.verdict(source, packet, mac)
+        open_ways.append(walk.met)
+        choices = choices + [0] * (len(walk.met) - len(choices))
+        tried += 1
+    return result
+
+
+def following(choices: Sequence[int], counts: Sequence[int]) -> list[int]:
+    """The next combination of choices, depth first; [] after the last.
+
+    >>> following([0, 0], [2, 2]), following([0, 1], [2, 2]), following([1, 1], [2, 2])
+    ([0, 1], [1], [])
+    """
+    made = list(choices)
+    for at in range(len(made) - 1, -1, -1):
+        if made[at] + 1 < counts[at]:
+            return [*made[:at], made[at] + 1]
+    return []
