@@ -143,6 +143,35 @@ class Zone:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BgpNeighbour:
+    """A router of the operator's that a speaker talks to."""
+
+    address: str
+    asn: int
+    password: str = ""  # of TCP's MD5 signatures; "" for none
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BgpRoute:
+    """A prefix and the way to it: a virtual router's gateway, never the host itself."""
+
+    prefix: str
+    next_hop: str
+    link_local: str  # of the same router port, for peers on its segment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BgpSpeaker:
+    """What one speaker tells its neighbours. It takes nothing from them."""
+
+    id: str
+    asn: int
+    ip_version: int  # of the routes
+    neighbours: tuple[BgpNeighbour, ...] = ()
+    routes: tuple[BgpRoute, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     revision: int
     host: str
@@ -150,3 +179,4 @@ class Wanted:
     servers: tuple[Server, ...] = ()
     metadata_ports: tuple[MetadataPort, ...] = ()
     zones: tuple[Zone, ...] = ()
+    bgp: tuple[BgpSpeaker, ...] = ()

@@ -1,0 +1,177 @@
+"""The routing daemons of this host: one configuration, composed from everything in the slice that needs them.
+
+Each part of the slice has a section of its own (``SECTIONS``); where none says anything, no daemon runs. Speakers of BGP are *views*,
+instances beside the default one that neither take routes nor put any into the kernel: whatever zones do in the default instance,
+the two never meet.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import Protocol
+
+from wolke.drivers.hypervisor import DriverError
+from wolke.wire.wanted import BgpSpeaker, Wanted
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0  # between two looks whether the daemons run, and two tries
+HOPS = 8  # that a peer of another AS may be away
+
+
+class Daemons(Protocol):
+    """``drivers.frr.Frr``."""
+
+    def apply(self, config: str) -> None: ...
+    def running(self) -> bool: ...
+    def down(self) -> None: ...
+
+
+class Routing:
+    """Keeps the daemons as ``apply`` was last told.
+
+    Parameters
+    ----------
+    address : of this host on the underlay; names the host to its peers
+    """
+
+    def __init__(self, daemons: Daemons, address: str) -> None:
+        self.daemons, self.address = daemons, address
+        self.changed: Callable[[], None] = lambda: None
+        self.config: str | None = None  # wanted; None before the first slice
+        self.made: str | None = None
+        self.trouble = ""
+        self.pending = threading.Event()
+        self.stopping = False
+        self.thread = threading.Thread(target=self._keep, name="routing", daemon=True)
+
+    def start(self, changed: Callable[[], None] = lambda: None) -> None:
+        """``changed`` is called when there is another error."""
+        self.changed = changed
+        self.thread.start()
+
+    def stop(self) -> None:
+        """The daemons go on without us, so that no neighbour notices a restart of the agent."""
+        self.stopping = True
+        self.pending.set()
+        self.thread.join()
+
+    def apply(self, slice: Wanted) -> None:
+        """Soon; returns at once."""
+        self.config = config_of(slice, self.address)
+        self.pending.set()
+
+    def errors(self) -> dict[str, str]:
+        return {"routing": self.trouble} if self.trouble else {}
+
+    def _keep(self) -> None:
+        while not self.stopping:
+            self.pending.wait(LOOK_SECONDS)
+            self.pending.clear()
+            if not self.stopping:
+                before = self.trouble
+                self.work()
+                if self.trouble != before:
+                    self.changed()
+
+    def work(self) -> None:
+        """Make the daemons what is wanted; what fails stands in ``trouble`` and is tried again."""
+        config = self.config
+        if config is None or (config == self.made and (not config or self.daemons.running())):
+            return
+        try:
+            if config:
+                self.daemons.apply(config)
+            else:
+                self.daemons.down()
+        except DriverError as error:
+            self.trouble = f"{error} {error.hint}".strip()
+            log.warning("routing: %s", self.trouble)
+        else:
+            self.made, self.trouble = config, ""
+
+
+# The configuration ---------------------------------------------------------------------------------------------------
+def config_of(slice: Wanted, address: str) -> str:
+    """The lines of ``frr.conf``; empty where nothing needs a daemon."""
+    return "\n".join(line for section in SECTIONS for line in section(slice, address))
+
+
+def speakers(slice: Wanted, address: str) -> list[str]:
+    """Speakers that have somebody to talk to, each a view of its own."""
+    return [line for one in slice.bgp if one.neighbours for line in speaker_lines(one, address)]
+
+
+def speaker_lines(speaker: BgpSpeaker, address: str) -> list[str]:
+    """One speaker. What it tells names another next hop than itself, by a route map for each; it believes nothing.
+
+    >>> from wolke.wire.wanted import BgpRoute
+    >>> route = BgpRoute(prefix="2001:db8:9::/64", next_hop="2001:db8::7", link_local="fe80::7")
+    >>> one = BgpSpeaker(id="0a1b2c3d-4", asn=64512, ip_version=6, routes=(route,))
+    >>> [line for line in speaker_lines(one, "100.64.0.11") if "next-hop" in line or "view" in line]
+    ['router bgp 64512 view speaker-0a1b2c3d', ' set ipv6 next-hop global 2001:db8::7', ' set ipv6 next-hop local fe80::7']
+    """
+    name = f"speaker-{speaker.id[:8]}"
+    family = f"ipv{speaker.ip_version}"
+    keyword = "ip" if speaker.ip_version == 4 else "ipv6"
+    lines = [
+        f"router bgp {speaker.asn} view {name}",
+        *([f" bgp router-id {address}"] if ip_address(address).version == 4 else []),
+        " no bgp default ipv4-unicast",
+        " no bgp network import-check",
+    ]
+    for neighbour in speaker.neighbours:
+        there = f" neighbor {neighbour.address}"
+        lines += [f"{there} remote-as {neighbour.asn}", f"{there} timers 10 30", f"{there} timers connect 5"]
+        lines += [f"{there} password {neighbour.password}"] if neighbour.password else []
+        lines += [f"{there} ebgp-multihop {HOPS}"] if neighbour.asn != speaker.asn else []
+    lines.append(f" address-family {family} unicast")
+    lines += [f"  network {route.prefix}" for route in speaker.routes]
+    for neighbour in speaker.neighbours:
+        there = f"  neighbor {neighbour.address}"
+        lines += [f"{there} activate", f"{there} route-map {name}-in in", f"{there} route-map {name}-out out"]
+    lines += [" exit-address-family", "exit"]
+    ways: dict[tuple[str, str], list[str]] = {}
+    for route in speaker.routes:
+        ways.setdefault((route.next_hop, route.link_local), []).append(route.prefix)
+    places = numbers([next_hop for next_hop, _ in ways], 65534)
+    for (next_hop, link_local), prefixes in sorted(ways.items()):
+        listed = f"{name}-{next_hop.replace(':', '.')}"
+        lines += [
+            f"{keyword} prefix-list {listed} seq {number} permit {prefix}"
+            for prefix, number in numbers(prefixes, 2**32 - 2).items()
+        ]
+        lines += [f"route-map {name}-out permit {places[next_hop]}", f" match {keyword} address prefix-list {listed}"]
+        lines += (
+            [f" set ip next-hop {next_hop}"]
+            if speaker.ip_version == 4
+            else [f" set ipv6 next-hop global {next_hop}", f" set ipv6 next-hop local {link_local}"]
+        )
+        lines.append("exit")
+    if not ways:
+        lines += [f"route-map {name}-out deny 1", "exit"]
+    return [*lines, f"route-map {name}-in deny 1", "exit"]
+
+
+def numbers(things: Sequence[str], most: int) -> dict[str, int]:
+    """A number from 1 to ``most`` for each, nearly always the same one whatever else there is: what stays is not written again.
+
+    >>> numbers(["b", "a", "c"], 100)["a"] == numbers(["a"], 100)["a"]
+    True
+    """
+    found: dict[str, int] = {}
+    taken: set[int] = set()
+    for thing in sorted(set(things)):
+        number = zlib.crc32(thing.encode()) % most
+        while number in taken:
+            number = (number + 1) % most
+        taken.add(number)
+        found[thing] = number + 1
+    return found
+
+
+SECTIONS: Sequence[Callable[[Wanted, str], list[str]]] = (speakers,)
