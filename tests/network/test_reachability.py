@@ -10,6 +10,8 @@ from starlette.testclient import TestClient
 from tests.conftest import Cloud
 from tests.network.conftest import Net
 from wolke.network.ports.table import Port
+from wolke.network.reachability.openings import open_ports
+from wolke.network.reachability.read import Scope, picture
 
 WEB = {"protocol": "tcp", "port": 80}
 PUBLIC = {"provider:network_type": "flat", "provider:physical_network": "public", "router:external": True}
@@ -420,3 +422,32 @@ def test_wrong_questions_are_refused_in_words(plan: Plan, body: Any, says: str) 
 def test_unknown_things_are_not_found(plan: Plan, side: str) -> None:
     port = plan.server(plan.network())
     assert plan.send({side: "no-such-thing"}, port).status_code == 404
+
+
+# What is open from outside --------------------------------------------------------------------------------------------
+def openings(plan: Plan, floating: Any) -> set[tuple[int, int, int, str]]:
+    with plan.cloud.app.database.read() as db:
+        seen = picture(db, Scope(floating_ids=frozenset({floating["id"]})))
+        assert open_ports(seen, floating_id=floating["id"]) == open_ports(picture(db), floating_id=floating["id"])
+    found = open_ports(seen, floating_id=floating["id"])
+    return {(one.protocol, one.low, one.high, str(one.sources or "all")) for one in found}
+
+
+def test_open_ports_as_ranges_by_sender(plan: Plan) -> None:
+    network = plan.network()
+    plan.router(network)
+    group = plan.group(
+        OPEN,
+        {**OPEN, "port_range_min": 81, "port_range_max": 90},
+        {"protocol": "tcp", "port_range_min": 22, "port_range_max": 22, "remote_ip_prefix": "192.0.2.0/24"},
+        {"remote_ip_prefix": "192.0.2.7/32"},
+        {"protocol": "udp", "port_range_min": 53, "port_range_max": 53},
+        {"protocol": "icmp"},
+    )
+    floating = plan.floating(plan.server(network, group, up=False))
+    assert openings(plan, floating) == {
+        (6, 80, 90, "all"), (17, 53, 53, "all"), (1, 0, 0, "all"),
+        (6, 22, 22, "192.0.2.0/24"),
+        (6, 1, 65535, "192.0.2.7/32"), (17, 1, 65535, "192.0.2.7/32"), (132, 1, 65535, "192.0.2.7/32"),
+    }  # fmt: skip
+    assert openings(plan, plan.floating()) == set()

@@ -147,7 +147,7 @@ def pass_groups(picture: Picture, zones: Zones, port: Port, direction: str, pack
     if tracked:
         if zones.knows(port.id, packet):
             return None
-        if packet.answer and packet.protocol == TCP:
+        if packet.answer and packet.protocol == TCP and not any(not group.stateful for group in groups if guarded):
             raise blocked(
                 CONNTRACK, here, f"{here} has not seen the conversation begin that this answers: its first packet took another way",
                 here,
@@ -155,7 +155,7 @@ def pass_groups(picture: Picture, zones: Zones, port: Port, direction: str, pack
     if not guarded:
         zones.begin(port.id, packet)
         return None
-    if tracked:
+    if tracked and not (packet.answer and packet.protocol == TCP):
         for group, rule in rules_of(groups, direction, stateful=True):
             if matches(rule, packet, picture):
                 zones.begin(port.id, packet)
@@ -168,8 +168,9 @@ def refusal(groups: list[Group], direction: str, packet: Packet, here: Thing) ->
     if not groups:
         why = f"{here} has port security and no security group, so nothing passes"
         return blocked(NO_RULE, here, why, here)
-    names = " and ".join(str(thing("security_group", group)) for group in groups)
-    kind = "stateless " if packet.answer and any(not group.stateful for group in groups) else ""
+    bare = [group for group in groups if packet.answer and not group.stateful]
+    asked = bare or groups
+    names = " and ".join(str(thing("security_group", group)) for group in asked)
     what = f"the answer ({traffic(packet)})" if packet.answer else traffic(packet)
-    why = f"no {direction} rule of {kind}{names} on {here} allows {what} {far}"
-    return blocked(NO_RULE, thing("security_group", groups[0]), why, here)
+    why = f"no {direction} rule of {'stateless ' if bare else ''}{names} on {here} allows {what} {far}"
+    return blocked(NO_RULE, thing("security_group", asked[0]), why, here)

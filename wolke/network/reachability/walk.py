@@ -78,10 +78,11 @@ def answer_to(packet: Packet) -> Packet:
 
 
 class Walk:
-    """One packet and its answer. ``choices`` says which of several ways of equal worth is taken, in the order they are met."""
+    """One packet and its answer. ``choices`` says which of several ways of equal worth is taken, in the order they are met;
+    ``powered`` takes every port for plugged and every gateway for carried."""
 
-    def __init__(self, picture: Picture, choices: Sequence[int] = ()) -> None:
-        self.picture = picture
+    def __init__(self, picture: Picture, choices: Sequence[int] = (), *, powered: bool = False) -> None:
+        self.picture, self.powered = picture, powered
         self.zones, self.translations = Zones(), Translations(picture)
         self.choices, self.met = list(choices), list[int]()
         self.hops: list[Hop] = []
@@ -150,7 +151,7 @@ class Walk:
     def check_up(self, port: Port) -> None:
         here = thing("port", port)
         self.check_admin(port)
-        if not port.up:
+        if not (port.up or self.powered):
             raise blocked(PORT_DOWN, here, f"{here} is plugged on no host: its server is down or not there", here)
 
     def check_admin(self, port: Port) -> None:
@@ -234,7 +235,7 @@ class Walk:
             raise blocked(ADMIN_DOWN, here, f"{here} is switched off (admin_state_up)", here)
         self.check_admin(port)
         network = self.picture.networks[port.network_id]
-        if network.physical and port in gateways(self.picture, router) and not router.carried:
+        if network.physical and port in gateways(self.picture, router) and not (router.carried or self.powered):
             raise blocked(
                 PORT_DOWN, here, f"no host that reaches {thing('network', network)} carries the gateway of {here}", here
             )
@@ -355,15 +356,15 @@ class Walk:
             )
 
 
-def verdict(picture: Picture, source: Port | None, packet: Packet, mac: str = "") -> Verdict:
+def verdict(picture: Picture, source: Port | None, packet: Packet, mac: str = "", *, powered: bool = False) -> Verdict:
     """The verdict on a conversation. Where several ways are of equal worth, any may be taken: each has to work."""
-    walk = Walk(picture)
+    walk = Walk(picture, powered=powered)
     result = walk.verdict(source, packet, mac)
     open_ways = [walk.met]
     tried = 1
     choices = walk.choices + [0] * (len(walk.met) - len(walk.choices))
     while result.reachable and tried < MOST_WAYS and (choices := following(choices, open_ways[-1])):
-        walk = Walk(picture, choices)
+        walk = Walk(picture, choices, powered=powered)
         result = walk.verdict(source, packet, mac)
         open_ways.append(walk.met)
         choices = choices + [0] * (len(walk.met) - len(choices))
