@@ -68,8 +68,9 @@ def test_replies_pass_where_a_rule_names_no_low_port() -> None:
 
 def test_what_holds_a_link_together_is_never_matched() -> None:
     everything = [Rule(id=way, action="deny", direction=way) for way in ("ingress", "egress")]
-    for far, port in (("255.255.255.255", 67), ("169.254.169.254", 80), ("224.0.0.18", 0)):
-        assert verdict(everything, [], packet(direction="egress", remote=far, port=port)).allowed
+    for far, protocol, port in (("255.255.255.255", UDP, 67), ("169.254.169.254", TCP, 80), ("224.0.0.18", 112, 0)):
+        assert verdict(everything, [], packet(direction="egress", remote=far, protocol=protocol, port=port)).allowed
+    assert verdict(everything, [], packet(local="224.0.0.18", protocol=112, port=0)).allowed
     assert not verdict(everything, [], packet(direction="ingress", remote="169.254.169.254")).allowed
     assert not verdict(everything, [], packet(remote="fe80::1", local="fe80::2")).allowed
 

@@ -10,6 +10,9 @@ from wolke.core.work import Lane, wake
 from wolke.drivers.rows import Northbound
 from wolke.network import agents, availability, extensions, quotas, subnetpools, tags
 from wolke.network.chassis import ChassisWatch, Hosts
+from wolke.network.doorman import exceptions as doorman_exceptions
+from wolke.network.doorman import rows as doorman_rows
+from wolke.network.doorman import rules as doorman_rules
 from wolke.network.floating_ips import api as floating_ips
 from wolke.network.floating_ips import rows as floating_ip_rows
 from wolke.network.lane import SWEEP, northbound_lanes
@@ -27,6 +30,7 @@ from wolke.network.subnets import api as subnets
 # Declared by import: calls, and rows of OVN
 CALLS = (networks, subnets, subnetpools, groups, ports, routers, floating_ips, availability, extensions, agents)
 ROWS = (security_group_rows, router_rows, floating_ip_rows)
+DOORMAN = (doorman_rules, doorman_exceptions, doorman_rows)
 for collection in taggable.values():
     tags.declare(collection)
 quotas.declare()
@@ -44,6 +48,7 @@ def lanes(app: App) -> list[Lane]:
     return [
         *northbound_lanes(app.database, north, app.config),
         PortStatus(north),
+        doorman_exceptions.Expiry(app.database),
         ChassisWatch(hosts, app.config.host_timeout_seconds),
     ]
 
@@ -52,4 +57,5 @@ def bootstrap(app: App, db: Session) -> None:
     """The rows that a new cloud starts with; run again, it changes nothing that is there."""
     wake(db, *SWEEP)
     wake(db, *security_group_rows.DROP_ITEM)
+    doorman_rules.bootstrap(db)
     rbac_policies.bootstrap(db)

@@ -6,15 +6,19 @@ Each is called in the transaction that makes the change. Things below never impo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from wolke.core.http import Ctx
 from wolke.wire.seen import Seen
 
 Hook = Callable[[Session, Sequence[str]], None]
+port_comes: list[Callable[[Ctx, Any, Any], None]] = []  # with the network and the new port's row; may refuse by raising
 port_goes: list[Hook] = []  # with ids, before the rows are deleted; may refuse by raising
 port_changed: list[Hook] = []  # with ids: addresses, MAC, groups or name
 network_goes: list[Callable[[Session, str], None]] = []  # with its id, before its ports are looked at
+network_opened: list[Callable[[Session, str], None]] = []  # with its id: whom it is for, or where it leads, has changed
 hosts_change: list[
     Callable[[Session], None]
 ] = []  # something in every host's slice has changed: compute has them fetch it

@@ -62,8 +62,8 @@ class Kind:
 
 KINDS: dict[str, Kind] = {}
 # in which rows need each other; what is not named comes last
-ORDER = ("network", "subnet", "security_group_drop", "security_group", "port", "router", "floating_ip")
-GROUND = ("network", "subnet", "security_group_drop", "security_group", "router")  # what others' rows stand on
+ORDER = ("network", "subnet", "door", "security_group_drop", "security_group", "port", "router", "floating_ip")
+GROUND = ("network", "subnet", "door", "security_group_drop", "security_group", "router")  # what others' rows stand on
 
 
 def kind(table: type[Resource], rows: Rows) -> None:

@@ -14,7 +14,7 @@ The door keeps no record of connections, so a packet alone must show what it bel
 - everything else (UDP, SCTP, GRE ...) shows no beginning: a ``deny`` matches every packet in its direction, answers too.
   Where answers must pass, an earlier rule allows them by their source port.
 
-Never matched: ARP, neighbour discovery and other link-local multicast, DHCP's broadcasts, and the metadata service.
+Never matched: ARP, neighbour discovery, link-local multicast and broadcasts (DHCP, VRRP), and TCP to the metadata service.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LATER, OPENING = ((0, 0),), ((1, 1),)
 BOTH: Spans = ((0, 1),)
 MOST_DROPS = 1000  # of one network; more is a policy that nobody can read
 
-# What never leaves a link, by IP version; what guests ask their host
+# By IP version: what never leaves a link, where neither TCP nor pings go; what guests ask their host by TCP
 _LINK = {
     4: of_networks([ip_network("224.0.0.0/24"), ip_network("255.255.255.255/32")], 4),
     6: of_networks([ip_network("ff02::/16")], 6),
@@ -162,18 +162,18 @@ def _cells(rule: Rule, version: int) -> tuple[Drop, ...]:
     if rule.version not in (None, version):
         return ()
     local, remote = _side(rule.local, version), _side(rule.remote, version)
-    if rule.direction == "ingress":
-        local = subtract(local, _LINK[version])
-    else:
-        remote = subtract(subtract(remote, _LINK[version]), _HOST[version])
-    if not local or not remote:
-        return ()
     ports = (rule.ports,) if rule.ports else NUMBERS
     sources = (rule.source_ports,) if rule.source_ports else NUMBERS
     icmp = ICMP if version == 4 else ICMPV6
 
     def cell(protocols: Spans, ports: Spans = ports, opening: Spans = BOTH) -> Drop:
-        return Drop(version, protocols, remote, local, ports, sources, opening, rule.id)
+        spared = (
+            _HOST[version] if protocols == ((TCP, TCP),) else () if protocols == ((icmp, icmp),) else _LINK[version]
+        )
+        if rule.direction == "egress":
+            return Drop(version, protocols, subtract(remote, spared), local, ports, sources, opening, rule.id)
+        here = local if protocols == ((TCP, TCP),) else subtract(local, spared)
+        return Drop(version, protocols, remote, here, ports, sources, opening, rule.id)
 
     if rule.protocol == ICMPV6 and version == 4:
         return ()
@@ -194,7 +194,7 @@ def _cells(rule: Rule, version: int) -> tuple[Drop, ...]:
             found.append(cell(only))
     if rule.protocol is None:
         found.append(cell(subtract(PROTOCOLS, tuple(sorted((number, number) for number in chosen)))))
-    return tuple(one for one in found if one.ports)
+    return tuple(one for one in found if one.ports and one.remote and one.local)
 
 
 def _side(prefixes: Sequence[Network] | None, version: int) -> Spans:

@@ -195,7 +195,15 @@ def create(ctx: Ctx, body: Create) -> Network:
     ctx.db.flush()
     rbac.share(ctx, "network", network, body.shared)
     rbac.share(ctx, "network", network, body.external, rbac.EXTERNAL)
+    if network.physical_network:
+        opened(ctx, network)
     return network
+
+
+def opened(ctx: Ctx, network: Network) -> None:
+    """Tell that a network is another's, too, or leads outside; or no longer."""
+    for listener in hooks.network_opened:
+        listener(ctx.db, network.id)
 
 
 def place(ctx: Ctx, network: Network, body: Create) -> None:
@@ -286,6 +294,7 @@ def update(ctx: Ctx, network: Network, body: Update) -> None:
     if body.external is False and network.external:
         no_gateways(ctx.db, network)
         rbac.close(ctx, "network", network, rbac.EXTERNAL)
+        opened(ctx, network)
     elif body.external is True and not network.external:
         rbac.share(ctx, "network", network, True, rbac.EXTERNAL)
     if body.is_default is True and not network.is_default:
@@ -331,6 +340,7 @@ def share(ctx: Ctx, network: Network, everybody: bool) -> None:
 
 
 def share_changed(ctx: Ctx, network: Network, action: str, everybody: bool) -> None:
+    opened(ctx, network)
     if action == rbac.SHARED:
         network.shared = everybody
     elif rbac.targets(ctx.db, "network", network.id, action):

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from wolke.drivers.rows import Ref, Row, Value
 from wolke.network import names
+from wolke.network.doorman import places
 from wolke.network.lane import Site
 from wolke.network.networks.table import Network
 from wolke.network.ports.make import ROUTER_OWNERS, is_trusted
@@ -48,7 +49,9 @@ class Facts:
 
 
 def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
-    query = select(Port.__table__, Network.admin_state_up.label("network_up"))
+    query = select(
+        Port.__table__, places.at_door().label("at_door"), Network.admin_state_up.label("network_up")
+    )
     ports = db.execute(query.join(Network, Network.id == Port.network_id).where(Port.id.in_(ids))).all()
     addresses: dict[str, list[Any]] = {}
     fixed = select(FixedIp.__table__).where(FixedIp.port_id.in_(ids)).order_by(FixedIp.port_id, FixedIp.position)
@@ -129,6 +132,8 @@ def options_of(port: Any) -> dict[str, str]:
 def parents_of(facts: Facts) -> frozenset[tuple[str, str, str]]:
     port = facts.port
     parents = {(names.SWITCH, port.network_id, "ports")}
+    if port.at_door and places.stands_at(port.device_owner):
+        parents.add((names.GROUP, names.door(port.network_id), "ports"))
     if port.port_security_enabled and not is_trusted(port.device_owner):
         parents |= {(names.GROUP, names.port_group(group), "ports") for group in facts.groups}
         parents.add((names.GROUP, names.DROP_GROUP, "ports"))

@@ -1,0 +1,138 @@
+"""The door in OVN: for each network that has one a Port_Group and ACLs that drop.
+
+They are drops only, above everything a project says (security groups stand at 1001 and 1002). An ACL that allows there would pass the
+security groups of the same switch, too; what earlier rules allow is subtracted instead, see ``policy.drops``.
+
+OVN:  ovn-nb(5), tables Port_Group, ACL, Address_Set. On routers' ports northd keeps ACLs out of connection tracking.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from wolke.drivers.rows import Row, Value
+from wolke.network import names
+from wolke.network.doorman import policy, reader
+from wolke.network.doorman.places import DOOR
+from wolke.network.doorman.policy import Drop
+from wolke.network.doorman.spans import EVERY, Spans, networks_of
+from wolke.network.lane import Site, single
+
+PRIORITY, GUARD = 30000, 30001
+MOST_LISTED = 8  # prefixes that stand in a match; more become an Address_Set
+WAYS = {"ingress": ("to-lport", "outport", "src", "dst"), "egress": ("from-lport", "inport", "dst", "src")}
+# The first fragment of a TCP segment without its whole header: it hides the port from us, and is put together behind us (RFC 1858)
+TINY = "ip.first_frag && tcp && tcp.src == 0 && tcp.dst == 0"
+NAMES = {policy.TCP: "tcp", policy.UDP: "udp", policy.SCTP: "sctp", policy.ICMP: "icmp4", policy.ICMPV6: "icmp6"}
+FLAGS = {policy.OPENING: "tcp.flags == 0x2/0x12", policy.LATER: "!(tcp.flags == 0x2/0x12)"}
+
+
+def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
+    """The rows of all doors."""
+    door = reader.load(db)
+    made: dict[tuple[str, str], Row] = {}
+    compiled: dict[tuple[tuple[str, ...], str], list[Drop]] = {}
+    for network in sorted(door.networks):
+        group = names.door(network)
+        made[names.GROUP, group] = Row(names.GROUP, group, names.owner(*DOOR), {})
+        here = [rule for rule in door.rules if rule.networks is None or network in rule.networks]
+        for way in WAYS:
+            key = (tuple(rule.id for rule in here), way)
+            if key not in compiled:
+                compiled[key] = policy.drops(here, door.exemptions, network, way)
+            for row in [*acls(network, way, compiled[key]), guard(network, way)]:
+                made[row.table, row.key] = row
+            for drop in compiled[key]:
+                for row in address_sets(drop):
+                    made[row.table, row.key] = row
+    return list(made.values())
+
+
+def acls(network: str, way: str, drops: Sequence[Drop]) -> list[Row]:
+    return [_acl(network, way, match(drop, way), PRIORITY, drop.rule_id) for drop in drops]
+
+
+def guard(network: str, way: str) -> Row:
+    return _acl(network, way, TINY, GUARD, "fragments")
+
+
+def _acl(network: str, way: str, question: str, priority: int, name: str) -> Row:
+    direction, side, _, _ = WAYS[way]
+    group = names.door(network)
+    columns: dict[str, Value] = {
+        "direction": direction, "priority": priority, "match": f"{side} == @{group} && {question}", "action": "drop", "name": name,
+    }  # fmt: skip
+    key = f"{network}/{way}/{digest(question + name)}"
+    return Row("ACL", key, names.owner(*DOOR), columns, frozenset({(names.GROUP, group, "acls")}))
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def match(drop: Drop, way: str) -> str:
+    """What is dropped, in OVN's words (without the port group).
+
+    >>> from wolke.network.doorman.policy import Rule, drops
+    >>> smtp = Rule(id="1", action="deny", direction="ingress", version=4, protocol=6, ports=(25, 25))
+    >>> [match(drop, "ingress") for drop in drops([smtp], [], "n", "ingress")]
+    ['ip4 && tcp && tcp.dst == 25']
+    """
+    family, (_, _, far, near) = f"ip{drop.version}", WAYS[way]
+    parts = [family]
+    for side, spans in ((far, drop.remote), (near, drop.local)):
+        if spans != EVERY[drop.version]:
+            parts.append(f"{family}.{side} == {listed(spans, drop.version)}")
+    if drop.protocols != policy.PROTOCOLS:
+        parts.append(numbers("ip.proto", drop.protocols))
+    [*_, (first, last)] = drop.protocols
+    if first == last and len(drop.protocols) == 1 and (name := NAMES.get(first)):
+        one, two = ("type", "code") if name.startswith("icmp") else ("dst", "src")
+        parts[-1] = name
+        parts += [numbers(f"{name}.{part}", spans) for part, spans in ((one, drop.ports), (two, drop.sources))
+                  if spans != policy.NUMBERS]  # fmt: skip
+        if drop.opening in FLAGS:
+            parts.append(FLAGS[drop.opening])
+    return " && ".join(parts)
+
+
+def numbers(field: str, spans: Spans) -> str:
+    """
+    >>> numbers("tcp.dst", ((25, 25), (80, 90)))
+    '(tcp.dst == 25 || (tcp.dst >= 80 && tcp.dst <= 90))'
+    """
+    texts = [
+        f"{field} == {first}" if first == last else f"({field} >= {first} && {field} <= {last})"
+        for first, last in spans
+    ]
+    return texts[0].strip("()") if len(texts) == 1 else f"({' || '.join(texts)})"
+
+
+def listed(spans: Spans, version: int) -> str:
+    networks = networks_of(spans, version)
+    if len(networks) > MOST_LISTED:
+        return f"${set_name(networks)}"
+    return f"{{{', '.join(map(str, networks))}}}" if len(networks) > 1 else str(networks[0])
+
+
+def set_name(networks: Sequence[object]) -> str:
+    """A set is named by what it holds, so one that changes is another one."""
+    return f"door_{digest(' '.join(map(str, networks)))}"
+
+
+def address_sets(drop: Drop) -> list[Row]:
+    """The Address_Sets that a drop's match mentions."""
+    made = []
+    for spans in (drop.remote, drop.local):
+        if spans != EVERY[drop.version]:
+            networks = networks_of(spans, drop.version)
+            if len(networks) > MOST_LISTED:
+                columns: dict[str, Value] = {"addresses": frozenset(map(str, networks))}
+                made.append(Row("Address_Set", set_name(networks), names.owner(*DOOR), columns))
+    return made
+
+
+single(*DOOR, rows)
