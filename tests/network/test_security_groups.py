@@ -87,7 +87,7 @@ def test_several_rules_at_once_or_none(net: Net, group: Any) -> None:
     rules = [
         {"security_group_id": group["id"], "direction": "ingress", "protocol": one} for one in ("tcp", "udp", "tcp")
     ]
-    net.refused("POST", "security-group-rules", 409, "SecurityGroupRuleExists", json={"security_group_rules": rules})
+    net.refused("POST", "security-group-rules", 409, "DuplicateSecurityGroupRuleInPost", json={"security_group_rules": rules})
     assert len(net.list("security-group-rules", f"security_group_id={group['id']}")) == 2
     made = net.send("POST", "security-group-rules", json={"security_group_rules": rules[:2]}).json()[
         "security_group_rules"

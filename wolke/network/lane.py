@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from wolke.core.config import Config
 from wolke.core.db import Database, Resource
-from wolke.core.work import Again, Done, Failed, Item, Lane, Next, Work, wake_all
+from wolke.core.work import Done, Failed, Item, Lane, Next, Work
 from wolke.drivers.rows import Change, Northbound, Row, Unavailable, plan
 
 BATCH = 1000  # items per transaction: some ten thousand operations at most
@@ -31,6 +31,7 @@ class Site:
     has: Callable[[str, str | None], bool]  # whether the running OVN knows a table, or its column
 
 
+Thing = tuple[str, str]  # kind, id
 Rows = Callable[[Session, Sequence[str], Site], list[Row]]
 
 
@@ -62,8 +63,8 @@ class Kind:
 
 KINDS: dict[str, Kind] = {}
 # in which rows need each other; what is not named comes last
-ORDER = ("network", "subnet", "door", "security_group_drop", "security_group", "port", "router", "floating_ip")
-GROUND = ("network", "subnet", "door", "security_group_drop", "security_group", "router")  # what others' rows stand on
+ORDER = ("network", "subnet", "door", "security_group_drop", "address_group", "security_group", "port", "network_log", "router", "floating_ip")
+GROUND = ("network", "subnet", "door", "security_group_drop", "address_group", "security_group", "router")  # what others' rows stand on
 
 
 def kind(table: type[Resource], rows: Rows) -> None:
@@ -92,7 +93,7 @@ def by_kind(items: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return found
 
 
-Plans = dict[tuple[str, str], list[Change]]  # (kind, id) -> what is to be changed
+Plans = dict[Thing, list[Change]]  # what is to be changed
 
 
 class Reconciler:
@@ -159,9 +160,9 @@ class Reconciler:
                     db.execute(update(table).where(stale).values(seen_revision=revision))
 
 
-# The sweep ---------------------------------------------------------------------------------------------------------
-def drift(database: Database, north: Northbound, site: Site) -> Iterator[list[tuple[str, str]]]:
-    """(kind, id) of what is other in OVN than the database says, chunk by chunk; also of owners that are no more."""
+# Everything ----------------------------------------------------------------------------------------------------------
+def drift(database: Database, north: Northbound, site: Site) -> Iterator[list[Thing]]:
+    """Kind and id of what is other in OVN than the database says, chunk by chunk; also of owners that are no more."""
     living: set[str] = set()
     for name, one in KINDS.items():
         last = ""
@@ -178,23 +179,5 @@ def drift(database: Database, north: Northbound, site: Site) -> Iterator[list[tu
     yield [(name, id) for name, _, id in strays if name in KINDS]
 
 
-class Sweep:
-    """Has the lane look at everything that drifted; the lane alone writes to OVN, so the two never fight."""
-
-    def __init__(self, database: Database, north: Northbound, site: Site) -> None:
-        self.database, self.north, self.site = database, north, site
-
-    def __call__(self, items: Sequence[Item]) -> Mapping[Item, Next]:
-        for chunk in drift(self.database, self.north, self.site):
-            if chunk:
-                with self.database.transaction() as db:
-                    wake_all(db, chunk)
-        return {item: Again(SWEEP_SECONDS) for item in items}
-
-
 def northbound_lanes(database: Database, north: Northbound, config: Config) -> list[Lane]:
-    site = Site(config, north.has)
-    return [
-        Lane("northbound", list(KINDS), Reconciler(database, north, site), batch=BATCH),
-        Lane("network sweep", [SWEEP[0]], Sweep(database, north, site)),
-    ]
+    return [Lane("northbound", list(KINDS), Reconciler(database, north, Site(config, north.has)), batch=BATCH)]

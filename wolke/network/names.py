@@ -10,6 +10,7 @@ PORT = "Logical_Switch_Port"
 DHCP = "DHCP_Options"
 GROUP = "Port_Group"
 DROP_GROUP = "pg_drop"  # every port with port security that is not a service's; what no group allows is dropped there
+ROUTER_DROP_GROUP = "pg_router_drop"  # the same for ports of routers that have security groups
 
 
 def owner(kind: str, id: str) -> str:
@@ -24,6 +25,21 @@ def port_group(group_id: str) -> str:
     'pg_0a_1b'
     """
     return f"pg_{group_id.replace('-', '_')}"
+
+
+def router_group(group_id: str) -> str:
+    """The Port_Group of those ports of routers that a security group is on; OVN tracks no connections there."""
+    return f"rpg_{group_id.replace('-', '_')}"
+
+
+def address_set(address_group_id: str, family: str) -> str:
+    """An address group's Address_Set of one family, ``ip4`` or ``ip6``."""
+    return f"ag_{address_group_id.replace('-', '_')}_{family}"
+
+
+def door(network_id: str) -> str:
+    """The ports of a network that the operator's rules stand before."""
+    return f"pg_door_{network_id.replace('-', '_')}"
 
 
 def door(network_id: str) -> str:
@@ -53,6 +69,11 @@ def dns(network_id: str) -> str:
 def router_port(port_id: str) -> str:
     """The Logical_Router_Port on the other side of a router's port."""
     return f"lrp-{port_id}"
+
+
+def gateway_group(port_id: str) -> str:
+    """The HA_Chassis_Group of the hosts that may carry a router's gateway."""
+    return f"hacg-{port_id}"
 
 
 def metadata_device(network_id: str) -> str:

@@ -18,30 +18,31 @@ from wolke.core.db import Json, lock
 from wolke.core.http import Ctx
 from wolke.core.quota import quota
 from wolke.core.work import wake_all
-from wolke.network import errors, hooks, rbac, security_groups
+from wolke.network import dns, errors, hooks, rbac, security_groups
 from wolke.network.lane import kind
 from wolke.network.networks.api import target as on_network
 from wolke.network.networks.api import usable
 from wolke.network.networks.table import Network
 from wolke.network.ports import guards, views
 from wolke.network.ports.bodies import Create, DhcpOption, Update
-from wolke.network.ports.checks import dns_name_of, mac_of, options_of, pairs_of, wanted_of
-from wolke.network.ports.make import Wanted, Wish, check_mac, is_trusted, new_port, readdress
+from wolke.network.ports.checks import learning_of, mac_of, options_of, pairs_of, vnic_type_of, wanted_of
+from wolke.network.ports.make import Wanted, Wish, check_mac, free_mac, is_trusted, new_port, readdress
 from wolke.network.ports.metadata import OWNER as METADATA
 from wolke.network.ports.rows import rows
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
+from wolke.network.qos import policies as qos
 from wolke.network.service import Collection
 from wolke.network.subnets.table import Subnet
+from wolke.network.trunks.facts import refuse_member
 
 SERVICE_OWNERS = ("network:router_interface", "network:router_gateway", "network:floatingip", METADATA)
 
 
 # What the API gives ---------------------------------------------------------------------------------------------------
 def shown(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
-    ids = [port.id for port in found]
-    ips, members = views.fixed_ips(ctx.db, ids), views.groups(ctx.db, ids)
-    operator, domain = ports.sees(ctx, "binding:host_id"), ctx.app.config.dns_domain
-    return [views.one(port, ips.get(port.id, ()), members.get(port.id, ()), domain, operator) for port in found]
+    beside, domain = views.beside(ctx.db, found), ctx.app.config.dns_domain
+    operator = ports.sees(ctx, "binding:host_id")
+    return [views.one(port, beside[port.id], domain, operator) for port in found]
 
 
 # What the calls do ---------------------------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ ports = Ports(
     rules=Rules(create=guards.net_user, update=guards.owner_or_net_owner, delete=guards.owner_or_net_owner),
     columns={"binding:host_id": "host", "binding:vnic_type": "vnic_type"},
     filters=views.FILTERS,
-    private=("seen_revision", "deleting", "seen_up"),
+    private=("seen_revision", "deleting", "seen_up", "mac_learning", "shut"),
     create_guards=guards.CREATE,
     update_guards=guards.UPDATE,
     show_guards=guards.SHOW,
@@ -103,12 +104,14 @@ def create(ctx: Ctx, body: Create) -> Port:
     network = ctx.db.get(Network, body.network_id)
     assert network  # its rules have been asked
     lock(ctx.db, f"network/{network.id}")
-    mac = mac_of(body.mac_address) if body.mac_address is not UNSET else ""
+    mac = mac_of(body.mac_address) if body.mac_address else ""
     secure = network.port_security_enabled if body.port_security_enabled is UNSET else body.port_security_enabled
     if body.allowed_address_pairs not in (UNSET, None, []) and not secure:
         raise errors.AddressPairAndPortSecurityRequired(
             "Port Security must be enabled in order to have allowed address pairs on a port."
         )
+    dns_domain = dns.domain_of(body.dns_domain)
+    domain = dns.domain(dns_domain, network.dns_domain, ctx.app.config.dns_domain)
     groups = None if body.security_groups is UNSET else list(body.security_groups or ())
     wish = Wish(
         project_id=ports.project_of(ctx, body),
@@ -123,9 +126,12 @@ def create(ctx: Ctx, body: Create) -> Port:
         port_security_enabled=secure,
         extra_dhcp_opts=options_of(body.extra_dhcp_opts),
         host=body.host_id or "",
-        vnic_type=body.vnic_type,
+        vnic_type=vnic_type_of(body.vnic_type),
         profile=body.profile or {},
-        dns_name=dns_name_of(body.dns_name),
+        dns_name=dns.name_of(body.dns_name, domain),
+        dns_domain=dns_domain,
+        mac_learning=learning_of(body.mac_learning_enabled, secure),
+        qos_policy_id=qos.usable(ctx, body.qos_policy_id),
         tags=sorted(set(body.tags)),
     )
     port = new_port(ctx, network, wish)
@@ -138,7 +144,10 @@ def create(ctx: Ctx, body: Create) -> Port:
 def update(ctx: Ctx, port: Port, body: Update) -> None:
     ports.guard(ctx, "update", body, ports.target_of(ctx, port))
     old_mac = port.mac_address
-    if body.mac_address is not UNSET and (mac := mac_of(body.mac_address)) != old_mac:
+    mac = old_mac
+    if body.mac_address is not UNSET:
+        mac = mac_of(body.mac_address) if body.mac_address else free_mac(ctx.db, port.network_id)
+    if mac != old_mac:
         if port.host:
             raise errors.PortBound(
                 f"Unable to complete operation on port {port.id}, port is already bound, port type: ovs, "
@@ -146,15 +155,18 @@ def update(ctx: Ctx, port: Port, body: Update) -> None:
             )
         check_mac(ctx.db, port.network_id, mac)
         port.mac_address = mac
-    for name in ("name", "description", "admin_state_up", "device_id", "device_owner", "vnic_type"):
+    if body.vnic_type is not UNSET:
+        port.vnic_type = vnic_type_of(body.vnic_type)
+    for name in ("name", "description", "admin_state_up", "device_id", "device_owner", "data_plane_status"):
         if (value := getattr(body, name)) is not UNSET:
             setattr(port, name, value)
     if body.host_id is not UNSET:
         port.host = body.host_id or ""
     if body.profile is not UNSET:
         port.profile = body.profile or {}
-    if body.dns_name is not UNSET:
-        port.dns_name = dns_name_of(body.dns_name)
+    rename(ctx, port, body)
+    if body.qos_policy_id is not UNSET:
+        port.qos_policy_id = qos.usable(ctx, body.qos_policy_id, port.qos_policy_id)
     if body.extra_dhcp_opts is not UNSET:
         port.extra_dhcp_opts = merged(port.extra_dhcp_opts, body.extra_dhcp_opts or ())
     if body.fixed_ips is not UNSET or port.mac_address != old_mac:
@@ -166,6 +178,15 @@ def update(ctx: Ctx, port: Port, body: Update) -> None:
             wake_dhcp(ctx, port.network_id)
     protect(ctx, port, body)
     tell(hooks.port_changed, ctx.db, [port.id])
+
+
+def rename(ctx: Ctx, port: Port, body: Update) -> None:
+    if body.dns_domain is not UNSET:
+        port.dns_domain = dns.domain_of(body.dns_domain)
+    if body.dns_name is not UNSET:
+        network = ctx.db.get_one(Network, port.network_id)
+        below = dns.domain(port.dns_domain, network.dns_domain, ctx.app.config.dns_domain)
+        port.dns_name = dns.name_of(body.dns_name, below)
 
 
 def wake_dhcp(ctx: Ctx, network_id: str) -> None:
@@ -194,6 +215,10 @@ def protect(ctx: Ctx, port: Port, body: Update) -> None:
     """Port security, allowed pairs and security groups after an update: what does not go together is refused."""
     if body.port_security_enabled is not UNSET:
         port.port_security_enabled = body.port_security_enabled
+    if body.mac_learning_enabled is not UNSET:
+        port.mac_learning = learning_of(body.mac_learning_enabled, port.port_security_enabled)
+    elif port.port_security_enabled and port.mac_learning:
+        port.mac_learning = None
     if body.allowed_address_pairs is not UNSET:
         port.allowed_address_pairs = pairs_of(body.allowed_address_pairs, port.mac_address)
     if port.allowed_address_pairs and not port.port_security_enabled:
@@ -202,16 +227,9 @@ def protect(ctx: Ctx, port: Port, body: Update) -> None:
         )
     mine = PortSecurityGroup.port_id == port.id
     if body.security_groups is not UNSET:
-        groups = list(dict.fromkeys(body.security_groups or ()))
-        if groups and not port.port_security_enabled:
-            raise errors.PortSecurityAndIPRequiredForSecurityGroups(
-                "Port security must be enabled and port must have an IP address in order to use security groups."
-            )
-        usable = security_groups.usable(ctx, port.project_id, groups)
-        ctx.db.execute(delete(PortSecurityGroup).where(mine))
-        ctx.db.add_all(PortSecurityGroup(port_id=port.id, group_id=group) for group in usable)
+        security_groups.put_on(ctx, port, body.security_groups or ())
         touch(ctx, port)
-    elif not port.port_security_enabled and ctx.db.execute(select(PortSecurityGroup.group_id).where(mine)).first():
+    elif body.port_security_enabled is False and ctx.db.execute(select(PortSecurityGroup.group_id).where(mine)).first():
         raise errors.PortSecurityPortHasSecurityGroup(
             "Port has security group associated. Cannot disable port security or IP address until security group is"
             " removed."
@@ -236,4 +254,5 @@ def remove(ctx: Ctx, port: Port) -> None:
         raise errors.ServicePortInUse(
             f"Port {port.id} cannot be deleted directly via the port API: has device owner {port.device_owner}."
         )
+    refuse_member(ctx.db, port.id)
     tell(hooks.port_goes, ctx.db, [port.id])

@@ -1,56 +1,55 @@
-"""What OVN gets of a port: a logical switch port, its groups, its name in DNS and the DHCP options of its own.
+"""What OVN gets of a port: a logical switch port, its groups, its name in DNS, its QoS and the DHCP options of its own.
 
-OVN: Logical_Switch_Port, DHCP_Options, DNS (ovn-nb(5)); the mapping is that of Neutron's OVN driver.
+OVN: Logical_Switch_Port, DHCP_Options, DNS, QoS (ovn-nb(5)); the mapping is that of Neutron's OVN driver.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wolke.drivers.rows import Ref, Row, Value
-from wolke.network import names
+from wolke.network import dns, names
 from wolke.network.doorman import places
 from wolke.network.lane import Site
 from wolke.network.networks.table import Network
+from wolke.network.ports.dhcp import in_ovn, is_disabled
 from wolke.network.ports.make import ROUTER_OWNERS, is_trusted
-from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
+from wolke.network.ports.table import FixedIp, Port, PortBinding, PortSecurityGroup
+from wolke.network.qos import rows as qos
+from wolke.network.qos.bound import inherits
 from wolke.network.subnets.rows import dhcp
+from wolke.network.trunks.facts import tagged
 
 Options = Mapping[str, tuple[Any, dict[str, str]]]  # of subnets that DHCP serves
 NO_PORT = ("network:floatingip",)  # owners of ports that only hold an address
-# Neutron's (dnsmasq's) names of options -> OVN's
-DHCP_NAMES = {
-    4: {
-        "router": "router", "netmask": "netmask", "dns-server": "dns_server", "server-ip-address": "tftp_server_address",
-        "tftp-server": "tftp_server", "tftp-server-address": "tftp_server_address", "bootfile-name": "bootfile_name",
-        "domain-name": "domain_name", "ntp-server": "ntp_server", "classless-static-route": "classless_static_route",
-        "mtu": "mtu", "lease-time": "lease_time", "path-prefix": "path_prefix", "wpad": "wpad", "T1": "T1", "T2": "T2",
-    },
-    6: {"dns-server": "dns_server", "domain-search": "domain_search", "server-id": "server_id"},
-}  # fmt: skip
-QUOTED = frozenset({"domain_name", "domain_search", "bootfile_name", "path_prefix", "wpad", "tftp_server"})
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the rows of one port are made from."""
 
-    port: Any  # row, with the network's ``network_up``
+    port: Any  # row, with the network's ``network_up``, ``network_domain`` and ``network_qos``
     addresses: Sequence[Any]  # rows of FixedIp
     groups: Sequence[str]
     dhcp: Options
-    domain: str
+    domain: str  # that its name stands in
+    rules: Sequence[Any] = ()  # rows of QosRule that are in force
+    trunk: tuple[str, int] | None = None  # parent port and VLAN tag of a trunk's subport
+    hosts: Sequence[str] = ()  # that it is made ready for beside its own
 
 
 def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     query = select(
-        Port.__table__, places.at_door().label("at_door"), Network.admin_state_up.label("network_up")
+        Port.__table__,
+        places.at_door().label("at_door"),
+        Network.admin_state_up.label("network_up"),
+        Network.dns_domain.label("network_domain"),
+        Network.qos_policy_id.label("network_qos"),
     )
     ports = db.execute(query.join(Network, Network.id == Port.network_id).where(Port.id.in_(ids))).all()
     addresses: dict[str, list[Any]] = {}
@@ -62,12 +61,28 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     for port_id, group_id in db.execute(members.where(PortSecurityGroup.port_id.in_(ids))):
         groups.setdefault(port_id, []).append(group_id)
     served = dhcp(db, sorted({row.subnet_id for found in addresses.values() for row in found}), site.config)
-    domain = site.config.dns_domain
+    policies = {port.id: policy_of(port) for port in ports}
+    rules, trunks = qos.rules_of(db, policies.values()), tagged(db, ids)
+    hosts: dict[str, list[str]] = {}
+    bindings = select(PortBinding.port_id, PortBinding.host).where(PortBinding.port_id.in_(ids))
+    for port_id, host in db.execute(bindings.order_by(PortBinding.host)):
+        hosts.setdefault(port_id, []).append(host)
     found: list[Row] = []
     for port in ports:
         if port.device_owner not in NO_PORT:
-            found += port_rows(Facts(port, addresses.get(port.id, ()), groups.get(port.id, ()), served, domain))
+            facts = Facts(
+                port, addresses.get(port.id, ()), groups.get(port.id, ()), served,
+                dns.domain(port.dns_domain, port.network_domain, site.config.dns_domain),
+                rules.get(policies[port.id] or "", ()), trunks.get(port.id), hosts.get(port.id, ()),
+            )  # fmt: skip
+            found += port_rows(facts)
     return found
+
+
+def policy_of(port: Any) -> str | None:
+    """The QoS policy that is in force on a port: its own, else its network's."""
+    policy: str | None = port.qos_policy_id or (port.network_qos if inherits(port) else None)
+    return policy
 
 
 def port_rows(facts: Facts) -> list[Row]:
@@ -76,10 +91,12 @@ def port_rows(facts: Facts) -> list[Row]:
     own_dhcp = {version: own_options(facts, version) for version in (4, 6)}
     columns: dict[str, Value] = {
         "type": type_of(port),
-        "enabled": port.admin_state_up and port.network_up,
+        "enabled": port.admin_state_up and port.network_up and not port.shut,
         "addresses": addresses_of(facts),
         "port_security": port_security(facts),
-        "options": options_of(port),
+        "options": options_of(facts),
+        "parent_name": facts.trunk[0] if facts.trunk else None,
+        "tag": facts.trunk[1] if facts.trunk else None,
         "dhcpv4_options": own_dhcp[4][0],
         "dhcpv6_options": own_dhcp[6][0],
     }
@@ -87,7 +104,9 @@ def port_rows(facts: Facts) -> list[Row]:
     found.append(Row(names.PORT, port.id, owner, columns, parents_of(facts)))
     if port.dns_name and port.device_id and facts.addresses:
         switch = frozenset({(names.SWITCH, port.network_id, "dns_records")})
-        found.append(Row("DNS", port.id, owner, {"records": records(facts)}, switch))
+        records = dns.records(port.dns_name, facts.domain, [row.ip_address for row in facts.addresses])
+        found.append(Row("DNS", port.id, owner, {"records": records}, switch))
+    found += qos.rows(port.id, owner, port.network_id, port.id, facts.rules)
     return found
 
 
@@ -103,7 +122,7 @@ def addresses_of(facts: Facts) -> frozenset[str]:
         return frozenset({"router"})
     own = " ".join([port.mac_address, *(row.ip_address for row in facts.addresses)])
     pairs = {pair["mac_address"] for pair in port.allowed_address_pairs} - {port.mac_address}
-    if port.port_security_enabled or type_of(port):
+    if port.port_security_enabled or type_of(port) or port.mac_learning is False:
         return frozenset({own, *pairs})
     return frozenset({own, "unknown"})  # whatever MAC speaks there is learnt
 
@@ -119,14 +138,20 @@ def port_security(facts: Facts) -> frozenset[str]:
     return frozenset(" ".join([mac, *dict.fromkeys(ips)]) for mac, ips in senders.items())
 
 
-def options_of(port: Any) -> dict[str, str]:
+def options_of(facts: Facts) -> dict[str, str]:
+    port = facts.port
     if type_of(port) == "router":
         options = {"router-port": names.router_port(port.id)}
         if port.device_owner == "network:router_gateway":
             options["nat-addresses"] = "router"  # announced by gratuitous ARP after a failover
             options["exclude-lb-vips-from-garp"] = "true"
         return options
-    return {"requested-chassis": port.host} if port.host else {}
+    if not port.host or facts.trunk:  # a subport is where its parent is
+        return {}
+    options = {"requested-chassis": ",".join([port.host, *facts.hosts])}
+    if facts.hosts:  # packets go to both; the new one begins to answer when its guest announces itself
+        options["activation-strategy"] = "rarp"
+    return options
 
 
 def parents_of(facts: Facts) -> frozenset[tuple[str, str, str]]:
@@ -134,7 +159,10 @@ def parents_of(facts: Facts) -> frozenset[tuple[str, str, str]]:
     parents = {(names.SWITCH, port.network_id, "ports")}
     if port.at_door and places.stands_at(port.device_owner):
         parents.add((names.GROUP, names.door(port.network_id), "ports"))
-    if port.port_security_enabled and not is_trusted(port.device_owner):
+    if port.device_owner in ROUTER_OWNERS and facts.groups:
+        parents |= {(names.GROUP, names.router_group(group), "ports") for group in facts.groups}
+        parents.add((names.GROUP, names.ROUTER_DROP_GROUP, "ports"))
+    elif port.port_security_enabled and not is_trusted(port.device_owner):
         parents |= {(names.GROUP, names.port_group(group), "ports") for group in facts.groups}
         parents.add((names.GROUP, names.DROP_GROUP, "ports"))
     return frozenset(parents)
@@ -147,7 +175,7 @@ def own_options(facts: Facts, version: int) -> tuple[Ref | None, Row | None]:
     if type_of(port):
         return None, None
     extra = {o["opt_name"]: o["opt_value"] for o in port.extra_dhcp_opts if o["ip_version"] == version}
-    if extra.get("dhcp_disabled", "").lower() == "true":
+    if is_disabled(extra):
         return None, None
     subnets = [facts.dhcp[row.subnet_id] for row in facts.addresses if row.subnet_id in facts.dhcp]
     subnets = [(subnet, options) for subnet, options in subnets if subnet.ip_version == version]
@@ -156,20 +184,9 @@ def own_options(facts: Facts, version: int) -> tuple[Ref | None, Row | None]:
     if not subnets:
         return None, None
     subnet, options = subnets[0]
-    known = {DHCP_NAMES[version][name]: value for name, value in extra.items() if name in DHCP_NAMES[version]}
-    if not known:
+    mine = in_ovn(extra, version)
+    if not mine:
         return Ref(names.DHCP, names.dhcp_options(subnet.id)), None
-    mine = {name: f'"{value}"' if name in QUOTED and value[:1] != '"' else value for name, value in known.items()}
     key = names.dhcp_options_of(subnet.id, port.id)
     row = Row(names.DHCP, key, names.owner("port", port.id), {"cidr": subnet.cidr, "options": {**options, **mine}})
     return Ref(names.DHCP, key), row
-
-
-# DNS -----------------------------------------------------------------------------------------------------------------
-def records(facts: Facts) -> dict[str, str]:
-    """Names to addresses and back, as OVN answers them inside the network."""
-    name = facts.port.dns_name.lower()
-    full = f"{name}.{facts.domain.rstrip('.')}"
-    addresses = " ".join(row.ip_address for row in facts.addresses)
-    back = {ip_address(row.ip_address).reverse_pointer: full for row in facts.addresses}
-    return {name: addresses, full: addresses, **back}

@@ -14,7 +14,8 @@ from wolke.core.bodies import UNSET, Body, UnsetType
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
-from wolke.network.floating_ips.table import FloatingIp
+from wolke.network import security_groups
+from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.networks.table import Network
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import Wanted, Wish, add_addresses, assign, new_port
@@ -26,6 +27,7 @@ from wolke.network.routers.errors import (
     RouterInterfaceNotFoundForSubnet,
 )
 from wolke.network.routers.table import INTERFACE, Router
+from wolke.network.routers.wakes import rewake
 from wolke.network.subnets.api import subnets
 from wolke.network.subnets.table import Subnet
 
@@ -69,6 +71,7 @@ def add(ctx: Ctx, router: Router, body: Interface) -> Json:
         )
     network = ctx.db.get(Network, subnet.network_id)
     assert network
+    rewake(ctx.db, router.id)
     if network.external and not ctx.caller.is_admin and network.project_id != ctx.caller.project_id:
         raise BadRequest(f"Bad router request: network {network.id} is not one of this project's.")
     present = legs(ctx, router.id)
@@ -98,11 +101,13 @@ def by_port(ctx: Ctx, router: Router, port_id: str) -> Json:
     held = [subnet_id for subnet_id, _ in rows]
     if not held:
         raise BadRequest(f"Bad router request: Router port must have at least one fixed IP (port {port.id}).")
+    rewake(ctx.db, router.id)
     its = [subnet for id in held if (subnet := ctx.db.get(Subnet, id))]
     if sum(subnet.ip_version == 4 for subnet in its) > 1:
         raise BadRequest("Bad router request: Cannot have multiple IPv4 subnets on router port.")
     check_room(legs(ctx, router.id), its)
     port.device_id, port.device_owner, port.project_id = router.id, INTERFACE, port.project_id or router.project_id
+    security_groups.take_off(ctx.db, port)  # what was for a server; a router's port begins open
     ctx.wake(Port.__tablename__, port.id)
     return described(router, port, held)
 
@@ -136,6 +141,7 @@ def take(ctx: Ctx, router: Router, body: Interface) -> Json:
         leaving = [subnet for _, subnet, _ in chosen]
     for subnet in leaving:
         check_unused(ctx, router, subnet)
+    rewake(ctx.db, router.id)
     shown = described(router, port, [subnet.id for subnet in leaving])
     if port_has_more:
         ctx.db.execute(delete(FixedIp).where(FixedIp.port_id == port.id, FixedIp.subnet_id == leaving[0].id))
@@ -159,7 +165,13 @@ def check_unused(ctx: Ctx, router: Router, subnet: Subnet) -> None:
         FixedIp.subnet_id == subnet.id,
         FixedIp.ip_address == FloatingIp.fixed_ip_address,
     )
-    if ctx.db.scalar(leading.limit(1)):
+    forwarding: Any = select(PortForwarding.id).join(FixedIp, FixedIp.port_id == PortForwarding.internal_port_id)
+    forwarding = forwarding.join(FloatingIp, FloatingIp.id == PortForwarding.floating_ip_id).where(
+        FloatingIp.router_id == router.id,
+        FixedIp.subnet_id == subnet.id,
+        FixedIp.ip_address == PortForwarding.internal_ip_address,
+    )
+    if any(ctx.db.scalar(query.limit(1)) for query in (leading, forwarding)):
         raise RouterInterfaceInUseByFloatingIP(
             f"Router interface for subnet {subnet.id} on router {router.id} cannot be deleted, as it is"
             " required by one or more floating IPs."
@@ -168,5 +180,6 @@ def check_unused(ctx: Ctx, router: Router, subnet: Subnet) -> None:
 
 def drop(ctx: Ctx, port: Port) -> None:
     """Delete a port of a router or a floating IP; its addresses go with it."""
+    security_groups.take_off(ctx.db, port)
     ctx.db.delete(port)
     ctx.wake(Port.__tablename__, port.id)

@@ -1,6 +1,6 @@
 """Security groups: what may reach a port and leave it."""
 
 from wolke.network.security_groups.defaults import default_group
-from wolke.network.security_groups.groups import usable
+from wolke.network.security_groups.groups import put_on, take_off, usable
 
-__all__ = ["default_group", "usable"]
+__all__ = ["default_group", "put_on", "take_off", "usable"]

@@ -1,17 +1,24 @@
-"""A project's default security group: made when somebody first looks for it.
-
-Rules: what leaves is allowed; what comes in is allowed from members of the same group.
-"""
+"""What groups start with: a project's default group, made when somebody first looks for it, and the templates of new groups' rules."""
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from wolke.core.db import lock
 from wolke.core.http import Ctx, NeedsWrite
 from wolke.core.work import wake
-from wolke.network.security_groups.table import DefaultSecurityGroup, SecurityGroup, SecurityGroupRule
+from wolke.network.security_groups.spec import shown
+from wolke.network.security_groups.table import (
+    PARENT,
+    DefaultSecurityGroup,
+    DefaultSecurityGroupRule,
+    SecurityGroup,
+    SecurityGroupRule,
+)
 
 
 def existing(db: Session, project_id: str) -> str | None:
@@ -37,24 +44,46 @@ def make_default(db: Session, project_id: str, now: float) -> str:
     db.add(group)
     db.flush()
     db.add(DefaultSecurityGroup(project_id=project_id, group_id=group.id))
-    add_egress(db, group)
-    for ethertype in ("IPv4", "IPv6"):
-        db.add(rule_of(group, "ingress", ethertype, remote_group_id=group.id))
-    db.flush()
+    furnish(db, group, DefaultSecurityGroupRule.used_in_default_sg)
     wake(db, SecurityGroup.__tablename__, group.id)
     return group.id
 
 
-def add_egress(db: Session, group: SecurityGroup) -> None:
-    """What every new group starts with."""
-    for ethertype in ("IPv4", "IPv6"):
-        db.add(rule_of(group, "egress", ethertype))
+# Templates -----------------------------------------------------------------------------------------------------------
+def templates(db: Session, used: Any) -> int:
+    """How many rules a new group starts with. ``used`` : column that marks the templates of its sort."""
+    alive = used & DefaultSecurityGroupRule.deleting.is_(False)
+    return db.scalar(select(func.count()).select_from(DefaultSecurityGroupRule).where(alive)) or 0
 
 
-def rule_of(
-    group: SecurityGroup, direction: str, ethertype: str, *, remote_group_id: str | None = None
-) -> SecurityGroupRule:
-    return SecurityGroupRule(
-        project_id=group.project_id, security_group_id=group.id, direction=direction, ethertype=ethertype,
-        remote_group_id=remote_group_id, created_at=group.created_at, updated_at=group.created_at,
-    )  # fmt: skip
+def furnish(db: Session, group: SecurityGroup, used: Any) -> None:
+    """Give a new group the rules of its templates."""
+    alive = used & DefaultSecurityGroupRule.deleting.is_(False)
+    query = select(DefaultSecurityGroupRule).where(alive)
+    for one in db.scalars(query.order_by(DefaultSecurityGroupRule.created_at, DefaultSecurityGroupRule.id)):
+        meaning = shown(one)
+        if meaning["remote_group_id"] == PARENT:
+            meaning["remote_group_id"] = group.id
+        db.add(
+            SecurityGroupRule(
+                project_id=group.project_id, security_group_id=group.id, created_at=group.created_at,
+                updated_at=group.created_at, **meaning,
+            )
+        )  # fmt: skip
+    db.flush()
+
+
+def first_templates() -> list[DefaultSecurityGroupRule]:
+    """The templates of a new cloud, as Neutron's: what leaves is allowed; into a default group comes what its members send."""
+    return [
+        DefaultSecurityGroupRule(
+            id=str(uuid5(NAMESPACE_OID, f"default security group rule {direction} {ethertype}")), direction=direction,
+            ethertype=ethertype, remote_group_id=remote, used_in_default_sg=True, used_in_non_default_sg=remote is None,
+        )
+        for direction, remote in (("egress", None), ("ingress", PARENT)) for ethertype in ("IPv4", "IPv6")
+    ]  # fmt: skip
+
+
+def bootstrap(db: Session) -> None:
+    """The first templates, unless an operator has deleted them."""
+    db.add_all(one for one in first_templates() if db.get(DefaultSecurityGroupRule, one.id) is None)

@@ -7,21 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import delete, false, func, select, true
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
 
 from wolke.core.bodies import UNSET, UnsetType
 from wolke.core.db import Json
 from wolke.core.errors import Conflict, NotFound
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
-from wolke.network.ports.table import PortSecurityGroup
+from wolke.core.work import wake_all
+from wolke.network import errors, rbac
+from wolke.network.logs.table import NetworkLog
+from wolke.network.ports.table import Port, PortSecurityGroup
 from wolke.network.security_groups import rules
-from wolke.network.security_groups.defaults import add_egress, default_group, existing
-from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
+from wolke.network.security_groups.defaults import default_group, existing, furnish, templates
+from wolke.network.security_groups.table import (
+    DefaultSecurityGroup,
+    DefaultSecurityGroupRule,
+    SecurityGroup,
+    SecurityGroupRule,
+)
+from wolke.network.security_groups.wakes import touched, wake_groups
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 
 quota("network", "security_group", 10, rows_of(SecurityGroup))
+
+
+ROUTER_OWNERS = ("network:router_interface", "network:router_gateway")  # ports of routers that groups may be on
 
 
 class SecurityGroupNotFound(NotFound):
@@ -29,6 +43,10 @@ class SecurityGroupNotFound(NotFound):
 
 
 class SecurityGroupInUse(Conflict):
+    pass
+
+
+class SecurityGroupConflict(Conflict):
     pass
 
 
@@ -57,27 +75,55 @@ def views(ctx: Ctx, groups: Sequence[Any]) -> list[Json]:
     """Groups with their rules, which come in one more statement for the whole page."""
     held: dict[str, list[Json]] = {group.id: [] for group in groups}
     query = select(SecurityGroupRule.__table__).where(SecurityGroupRule.security_group_id.in_(held))
+    defaults = select(DefaultSecurityGroup.group_id).where(DefaultSecurityGroup.group_id.in_(held))
+    default = set(ctx.db.scalars(defaults))
+    shared = rbac.shown(ctx, "security_group", list(held))
     for rule in ctx.db.execute(query.order_by(SecurityGroupRule.created_at, SecurityGroupRule.id)):
-        held[rule.security_group_id].append(rules.view(rule))
+        held[rule.security_group_id].append(rules.view(rule, rule.security_group_id in default))
     return [
-        standard(group) | {"stateful": group.stateful, "shared": False, "security_group_rules": held[group.id]}
+        standard(group)
+        | {"stateful": group.stateful, "shared": group.id in shared, "security_group_rules": held[group.id]}
         for group in groups
     ]
 
 
 class Groups(Collection[SecurityGroup]):
     def select(self, ctx: Ctx) -> Any:
-        if ctx.caller.project_id:
-            default_group(ctx, ctx.caller.project_id)
+        for project_id in self.looked_at(ctx):
+            default_group(ctx, project_id)
         return super().select(ctx)
+
+    @staticmethod
+    def looked_at(ctx: Ctx) -> list[str]:
+        """Projects whose default group has to be there now: the caller's, and one that an operator asks for."""
+        asked = [ctx.query.get(name, "") for name in ("project_id", "tenant_id")] if ctx.caller.is_admin else []
+        return [one for one in dict.fromkeys((ctx.caller.project_id, *asked)) if one and is_id(one)]
+
+
+def is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 # What the calls do --------------------------------------------------------------------------------------------------
 security_groups = Groups(
     "/v2.0/security-groups", "security_group", "security_groups", SecurityGroup, views=views, quota="security_group",
-    error=SecurityGroupNotFound, title="Security group",
-    filters={"shared": lambda ctx, values: false() if "true" in map(str.lower, values) else true()},
+    error=SecurityGroupNotFound, title="Security group", visible=rbac.visible_to("security_group", SecurityGroup),
+    filters={"shared": rbac.shared_filter("security_group", SecurityGroup)},
 )  # fmt: skip
+
+
+def users(db: Session, id: str) -> set[str]:
+    """The projects that have ports in a group, or rules that point to it."""
+    ports = select(Port.project_id).join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
+    pointing = select(SecurityGroupRule.project_id).where(SecurityGroupRule.remote_group_id == id)
+    return {*db.scalars(ports.where(PortSecurityGroup.group_id == id).distinct()), *db.scalars(pointing.distinct())}
+
+
+rbac.shareable("security_group", security_groups, {rbac.SHARED: users})
 
 
 @security_groups.create
@@ -85,11 +131,15 @@ def create(ctx: Ctx, body: Create) -> SecurityGroup:
     owner = security_groups.project_of(ctx, body)
     default_group(ctx, owner)
     refuse_second_default(body.name)
-    group = SecurityGroup(project_id=owner, name=body.name, description=body.description, stateful=body.stateful)
-    group.created_at = ctx.now
+    used = DefaultSecurityGroupRule.used_in_non_default_sg
+    ctx.claim(owner, security_group_rule=templates(ctx.db, used))
+    group = SecurityGroup(
+        project_id=owner, name=body.name, description=body.description, stateful=body.stateful, created_at=ctx.now,
+        updated_at=ctx.now,
+    )  # fmt: skip
     ctx.db.add(group)
     ctx.db.flush()
-    add_egress(ctx.db, group)
+    furnish(ctx.db, group, used)
     return group
 
 
@@ -113,9 +163,16 @@ def remove(ctx: Ctx, group: SecurityGroup) -> None:
     if used(ctx, group.id):
         raise SecurityGroupInUse(f"Security Group {group.id} in use.")
     pointing = SecurityGroupRule.remote_group_id == group.id
-    for other in set(ctx.db.scalars(select(SecurityGroupRule.security_group_id).where(pointing))) - {group.id}:
-        ctx.wake(SecurityGroup.__tablename__, other)
+    others = set(ctx.db.scalars(select(SecurityGroupRule.security_group_id).where(pointing))) - {group.id}
+    for other in ctx.db.scalars(select(SecurityGroup).where(SecurityGroup.id.in_(others))):
+        touched(ctx, other)
     ctx.db.execute(delete(SecurityGroupRule).where(pointing | (SecurityGroupRule.security_group_id == group.id)))
+    templated = DefaultSecurityGroupRule.remote_group_id == group.id
+    ctx.db.execute(delete(DefaultSecurityGroupRule).where(templated))
+    rbac.forget(ctx.db, "security_group", group.id)
+    logs = list(ctx.db.scalars(select(NetworkLog.id).where(NetworkLog.resource_id == group.id)))
+    ctx.db.execute(delete(NetworkLog).where(NetworkLog.id.in_(logs)))
+    wake_all(ctx.db, [(NetworkLog.__tablename__, id) for id in logs])
 
 
 def refuse_second_default(name: str | UnsetType) -> None:
@@ -129,12 +186,54 @@ def used(ctx: Ctx, group_id: str) -> bool:
 
 
 def usable(ctx: Ctx, project_id: str, ids: Sequence[str]) -> list[str]:
-    """Groups that a project's port may have, as ids in the given order. Raises SecurityGroupNotFound."""
-    query = select(SecurityGroup.id).where(SecurityGroup.id.in_(ids))
+    """Groups that a project's port may have, as ids in the given order: its own, the caller's, and those shared with it.
+
+    Raises
+    ------
+    SecurityGroupNotFound; SecurityGroupConflict: some are stateful and some are not
+    """
+    query = select(SecurityGroup.id, SecurityGroup.stateful).where(SecurityGroup.id.in_(ids))
     if not ctx.caller.is_admin:
-        query = query.where(SecurityGroup.project_id.in_([project_id, ctx.caller.project_id]))
-    found = set(ctx.db.scalars(query))
+        mine = SecurityGroup.project_id.in_([project_id, ctx.caller.project_id])
+        query = query.where(mine | SecurityGroup.id.in_(rbac.shared_ids("security_group", project_id)))
+    found = {row.id: row.stateful for row in ctx.db.execute(query)}
     for id in ids:
         if id not in found:
             raise security_groups.missing(id)
+    if len(set(found.values())) > 1:
+        raise SecurityGroupConflict(
+            "Error Cannot apply both stateful and stateless security groups on the same port at the same time while attempting"
+            " the operation."
+        )
     return list(ids)
+
+
+# On ports ------------------------------------------------------------------------------------------------------------
+def put_on(ctx: Ctx, port: Port, ids: Sequence[str]) -> None:
+    """Give a port exactly these groups. On a router's port there are none at first, and then everything may pass.
+
+    Raises
+    ------
+    SecurityGroupNotFound, SecurityGroupConflict; PortSecurityAndIPRequiredForSecurityGroups: groups would mean nothing there
+    """
+    groups = list(dict.fromkeys(ids))
+    router = port.device_owner in ROUTER_OWNERS
+    if groups and not (port.port_security_enabled or router):
+        raise errors.PortSecurityAndIPRequiredForSecurityGroups(
+            "Port security must be enabled and port must have an IP address in order to use security groups."
+        )
+    usable(ctx, port.project_id, groups)
+    take_off(ctx.db, port)
+    ctx.db.add_all(PortSecurityGroup(port_id=port.id, group_id=group) for group in groups)
+    ctx.db.flush()
+    if router:
+        wake_groups(ctx.db, groups)
+        ctx.wake(Port.__tablename__, port.id)
+
+
+def take_off(db: Session, port: Port) -> None:
+    """The port has no groups any more; those that were on a router's port may have lost their last one."""
+    mine = PortSecurityGroup.port_id == port.id
+    if port.device_owner in ROUTER_OWNERS:
+        wake_groups(db, db.scalars(select(PortSecurityGroup.group_id).where(mine)).all())
+    db.execute(delete(PortSecurityGroup).where(mine))

@@ -10,9 +10,13 @@ NUMBERS = {
     "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-icmp": 58, "ipv6-nonxt": 59, "ipv6-opts": 60, "ipv6-route": 43, "ospf": 89,
     "pgm": 113, "rsvp": 46, "sctp": 132, "tcp": 6, "udp": 17, "udplite": 136, "vrrp": 112,
 }  # fmt: skip
-WITH_PORTS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
+WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}  # whose ports the data plane can tell
 ICMP = (1, 58)
-ONLY_IPV6 = ("icmpv6", "ipv6-encap", "ipv6-frag", "ipv6-icmp", "ipv6-nonxt", "ipv6-opts", "ipv6-route")
+ONLY_IPV6 = frozenset({41, 43, 44, 58, 59, 60})
+# ICMP type of a question -> of its answer
+ANSWERS = {"IPv4": {8: 0, 10: 9, 13: 14, 15: 16, 17: 18}, "IPv6": {128: 129, 139: 140}}
+# what tells of errors of a conversation: unreachable or too big, time exceeded, parameter problem
+ERRORS = {"IPv4": (3, 11, 12), "IPv6": (1, 2, 3, 4)}
 
 
 def number(protocol: str, ethertype: str) -> int:

@@ -5,21 +5,22 @@ API:  https://docs.openstack.org/api-ref/network/v2/#security-group-rules-securi
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, or_, select
 
 from wolke.core.bodies import UNSET, Text255, UnsetType
+from wolke.core.collection import TRUTH
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
-from wolke.core.paging import whole_number
 from wolke.core.quota import quota, rows_of
-from wolke.network.errors import InvalidInput
-from wolke.network.security_groups.protocols import ICMP, NUMBERS, ONLY_IPV6, WITH_PORTS, number
-from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
-from wolke.network.service import Collection, CreateBody, standard
+from wolke.network import rbac
+from wolke.network.security_groups import spec
+from wolke.network.security_groups.table import DefaultSecurityGroup, SecurityGroup, SecurityGroupRule
+from wolke.network.security_groups.wakes import touched
+from wolke.network.service import Collection, standard
 
 quota("network", "security_group_rule", 100, rows_of(SecurityGroupRule))
 
@@ -32,133 +33,66 @@ class SecurityGroupRuleExists(Conflict):
     pass
 
 
-class SecurityGroupRuleInvalidProtocol(BadRequest):
+class DuplicateSecurityGroupRuleInPost(Conflict):
     pass
 
 
-class SecurityGroupRuleInvalidEtherType(BadRequest):
-    pass
-
-
-class SecurityGroupRemoteGroupAndRemoteIpPrefix(BadRequest):
-    pass
-
-
-class SecurityGroupProtocolRequiredWithPorts(BadRequest):
-    pass
-
-
-class SecurityGroupInvalidPortRange(BadRequest):
-    pass
-
-
-class SecurityGroupInvalidPortValue(BadRequest):
-    pass
-
-
-class SecurityGroupInvalidIcmpValue(BadRequest):
-    pass
-
-
-class SecurityGroupMissingIcmpType(BadRequest):
-    pass
-
-
-class SecurityGroupRuleParameterConflict(BadRequest):
-    pass
-
-
-class SecurityGroupEthertypeConflictWithProtocol(BadRequest):
+class SecurityGroupNotSingleGroupRules(BadRequest):
     pass
 
 
 # What the API takes and gives ---------------------------------------------------------------------------------------
-class Create(CreateBody, kw_only=True):
-    security_group_id: str
-    direction: Literal["ingress", "egress"]
-    ethertype: str | None = "IPv4"
-    protocol: str | int | None = None
-    port_range_min: int | None = None
-    port_range_max: int | None = None
-    remote_ip_prefix: Text255 | None = None
-    remote_group_id: Text255 | UnsetType | None = UNSET
+class Create(spec.Spec, kw_only=True):
+    security_group_id: Text255
+    description: Text255 = ""
+    project_id: Text255 | UnsetType = UNSET
+    tenant_id: Text255 | UnsetType = UNSET
 
 
-def view(rule: Any) -> Json:
+def views(ctx: Ctx, rules: Sequence[Any]) -> list[Json]:
+    groups = {rule.security_group_id for rule in rules}
+    defaults = select(DefaultSecurityGroup.group_id).where(DefaultSecurityGroup.group_id.in_(groups))
+    default = set(ctx.db.scalars(defaults)) if groups else set()
+    return [view(rule, rule.security_group_id in default) for rule in rules]
+
+
+def view(rule: Any, of_default: bool) -> Json:
     shown = standard(rule)
     del shown["name"], shown["tags"]
-    return shown | {
+    return shown | spec.shown(rule) | {
         "security_group_id": rule.security_group_id,
-        "direction": rule.direction,
-        "ethertype": rule.ethertype,
-        "protocol": rule.protocol,
-        "port_range_min": rule.port_range_min,
-        "port_range_max": rule.port_range_max,
-        "remote_ip_prefix": rule.remote_ip_prefix,
-        "remote_group_id": rule.remote_group_id,
-        "normalized_cidr": rule.remote_ip_prefix,
-    }
+        "normalized_cidr": spec.normalized(rule.remote_ip_prefix),
+        "belongs_to_default_sg": of_default,
+    }  # fmt: skip
 
 
-def canonical_protocol(protocol: str | int | None, ethertype: str) -> str | None:
-    """The protocol as it is kept: a known name in lower case, or a number from 0 to 255; None for any."""
-    if protocol is None or str(protocol).lower() in ("any", ""):
-        return None
-    text = str(protocol).lower()
-    if (value := whole_number(text)) is not None and value <= 255:
-        return text
-    if text not in NUMBERS:
-        raise SecurityGroupRuleInvalidProtocol(
-            f"Security group rule protocol {protocol} not supported. Only protocol values {sorted(NUMBERS)} and integer"
-            " representations [0 to 255] are supported."
-        )
-    if text in ONLY_IPV6 and ethertype == "IPv4":
-        raise SecurityGroupEthertypeConflictWithProtocol(f"Invalid ethertype IPv4 for protocol {text}.")
-    return text
+def by_default(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    """``belongs_to_default_sg=``"""
+    if unknown := [value for value in values if value.lower() not in TRUTH]:
+        raise BadRequest(f"Invalid input for belongs_to_default_sg: '{unknown[0]}' is not true or false")
+    within = exists().where(DefaultSecurityGroup.group_id == SecurityGroupRule.security_group_id)
+    return or_(*(within if TRUTH[value.lower()] else ~within for value in values))
 
 
-def check_ports(protocol: str | None, ethertype: str, low: int | None, high: int | None) -> None:
-    """Raises BadRequest where ports, or ICMP type and code, do not go with the protocol."""
-    if low is None and high is None:
-        return
-    if protocol is None:
-        raise SecurityGroupProtocolRequiredWithPorts("Must also specify protocol if port range is given.")
-    value = number(protocol, ethertype)
-    if value in ICMP:
-        for field, given in (("type (port-range-min)", low), ("code (port-range-max)", high)):
-            if given is not None and not 0 <= given <= 255:
-                raise SecurityGroupInvalidIcmpValue(f"Invalid value for ICMP {field} {given}. It must be 0 to 255.")
-        if low is None:
-            raise SecurityGroupMissingIcmpType(
-                f"ICMP code (port-range-max) {high} is provided but ICMP type (port-range-min) is missing."
-            )
-        return
-    if value not in WITH_PORTS:
-        raise SecurityGroupInvalidPortRange(f"Port range cannot be specified for protocol {protocol}.")
-    for given in (low, high):
-        if given is not None and not (0 if value == 136 else 1) <= given <= 65535:
-            raise SecurityGroupInvalidPortValue(f"Invalid value for port {given}: it must be from 1 to 65535.")
-    if low is None or high is None or low > high:
-        raise SecurityGroupInvalidPortRange("For TCP/UDP protocols, port_range_min must be <= port_range_max")
-
-
-def canonical_prefix(prefix: str | None, ethertype: str) -> str | None:
-    """The CIDR without host bits, of the family that the ethertype says."""
-    if prefix in (None, ""):
-        return None
-    try:
-        network = ip_network(str(prefix), strict=False)
-    except ValueError as error:
-        raise InvalidInput(f"'{prefix}' is not a valid IP subnet (remote_ip_prefix)") from error
-    if f"IPv{network.version}" != ethertype:
-        raise SecurityGroupRuleParameterConflict(f"Conflicting value ethertype {ethertype} for CIDR {prefix}")
-    return str(network)
+def visible(ctx: Ctx) -> ColumnElement[bool]:
+    """Who may use a group may read what it says."""
+    return rbac.visible(ctx, "security_group", SecurityGroupRule.security_group_id)
 
 
 # What the calls do --------------------------------------------------------------------------------------------------
-security_group_rules = Collection[SecurityGroupRule](
-    "/v2.0/security-group-rules", "security_group_rule", "security_group_rules", SecurityGroupRule, view, wakes="",
-    error=SecurityGroupRuleNotFound, title="Security group rule", quota="security_group_rule",
+class Rules(Collection[SecurityGroupRule]):
+    def select(self, ctx: Ctx) -> Any:
+        from wolke.network.security_groups.defaults import default_group
+
+        if ctx.caller.project_id:
+            default_group(ctx, ctx.caller.project_id)
+        return super().select(ctx)
+
+
+security_group_rules = Rules(
+    "/v2.0/security-group-rules", "security_group_rule", "security_group_rules", SecurityGroupRule, views=views, wakes="",
+    error=SecurityGroupRuleNotFound, title="Security group rule", quota="security_group_rule", visible=visible,
+    filters={"belongs_to_default_sg": by_default},
 )  # fmt: skip
 
 
@@ -166,52 +100,47 @@ security_group_rules = Collection[SecurityGroupRule](
 def create(ctx: Ctx, body: Create) -> SecurityGroupRule:
     from wolke.network.security_groups.groups import security_groups
 
-    ethertype = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(str(body.ethertype or "IPv4").lower(), "")
-    if not ethertype:
-        raise SecurityGroupRuleInvalidEtherType(
-            f"Security group rule for ethertype '{body.ethertype}' not supported. Allowed values are ['IPv4', 'IPv6']."
-        )
-    protocol = canonical_protocol(body.protocol, ethertype)
-    check_ports(protocol, ethertype, body.port_range_min, body.port_range_max)
-    prefix = canonical_prefix(body.remote_ip_prefix, ethertype)
-    remote = body.remote_group_id or None
-    if prefix and remote:
-        raise SecurityGroupRemoteGroupAndRemoteIpPrefix("Only remote_ip_prefix or remote_group_id may be provided.")
+    meaning = spec.canonical(body)
     group = security_groups.find(ctx, body.security_group_id, "update_security_group")
-    if remote:
-        security_groups.seen(ctx, remote)
-    rule = SecurityGroupRule(
-        project_id=group.project_id, description=body.description, security_group_id=group.id, direction=body.direction,
-        ethertype=ethertype, protocol=protocol, port_range_min=body.port_range_min, port_range_max=body.port_range_max,
-        remote_ip_prefix=prefix, remote_group_id=remote,
-    )  # fmt: skip
-    if twin := same(ctx, rule):
+    one_group_only(ctx, group.id)
+    check_remotes(ctx, body)
+    mine = SecurityGroupRule.security_group_id == group.id
+    made: set[str] = ctx.db.info.setdefault("rules made", set())
+    if twin := spec.twin(ctx, SecurityGroupRule, meaning, mine):
+        if twin in made:
+            raise DuplicateSecurityGroupRuleInPost("Duplicate Security Group Rule in POST.")
         raise SecurityGroupRuleExists(f"Security group rule already exists. Rule id is {twin}.")
-    ctx.wake(SecurityGroup.__tablename__, group.id)
+    rule = SecurityGroupRule(
+        project_id=group.project_id, description=body.description, security_group_id=group.id, created_at=ctx.now,
+        updated_at=ctx.now, **meaning,
+    )  # fmt: skip
+    ctx.db.add(rule)
+    ctx.db.flush()
+    made.add(rule.id)
+    touched(ctx, group)
     return rule
 
 
-def same(ctx: Ctx, rule: SecurityGroupRule) -> str | None:
-    """The id of a rule that says the same."""
-    meaning = (
-        "security_group_id",
-        "direction",
-        "ethertype",
-        "port_range_min",
-        "port_range_max",
-        "remote_ip_prefix",
-        "remote_group_id",
-    )
-    query = select(SecurityGroupRule.id, SecurityGroupRule.protocol)
-    for name in meaning:
-        query = query.where(getattr(SecurityGroupRule, name).is_not_distinct_from(getattr(rule, name)))
-    wanted = None if rule.protocol is None else number(rule.protocol, rule.ethertype)
-    for id, protocol in ctx.db.execute(query):
-        if (None if protocol is None else number(protocol, rule.ethertype)) == wanted:
-            return str(id)
-    return None
+def one_group_only(ctx: Ctx, group_id: str) -> None:
+    """Raises SecurityGroupNotSingleGroupRules: one call makes rules of several groups."""
+    if ctx.db.info.setdefault("rules of", group_id) != group_id:
+        raise SecurityGroupNotSingleGroupRules(
+            "Only allowed to update rules for one security profile at a time (security_group_id)"
+        )
+
+
+def check_remotes(ctx: Ctx, body: spec.Spec) -> None:
+    """Raises SecurityGroupNotFound, AddressGroupNotFound: the caller sees no such group."""
+    from wolke.network.address_groups.api import address_groups
+    from wolke.network.security_groups.groups import security_groups
+
+    for collection, id in ((security_groups, body.remote_group_id), (address_groups, body.remote_address_group_id)):
+        if id and not isinstance(id, UnsetType):
+            collection.seen(ctx, id)
 
 
 @security_group_rules.delete
 def remove(ctx: Ctx, rule: SecurityGroupRule) -> None:
-    ctx.wake(SecurityGroup.__tablename__, rule.security_group_id)
+    group = ctx.db.get(SecurityGroup, rule.security_group_id, with_for_update=True)
+    assert group
+    touched(ctx, group)

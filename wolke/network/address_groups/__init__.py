@@ -1,0 +1,1 @@
+"""Address groups: named sets of prefixes that security group rules refer to."""
