@@ -141,7 +141,24 @@ def test_routes_one_by_one(net: Net, router: Any) -> None:
         assert answer.status_code == 200 and answer.json()["router"]["routes"] == left
 
 
-def test_a_router_cannot_be_told_to_stay_in_one_place(cloud: Cloud, net: Net, router: Any) -> None:
+def test_an_operator_says_where_floating_ips_are_answered_while_the_router_is_down(
+    cloud: Cloud, net: Net, router: Any, floating: Any
+) -> None:
+    url = f"routers/{router['id']}"
     for name in ("distributed", "ha"):
-        net.refused("POST", "routers", 400, "HTTPBadRequest", by=cloud.admin, json={"router": {name: False}})
-        net.refused("PUT", f"routers/{router['id']}", 403, "PolicyNotAuthorized", json={"router": {name: True}})
+        net.refused("PUT", url, 403, "PolicyNotAuthorized", json={"router": {name: True}})
+        words = net.refused("PUT", url, 400, "HTTPBadRequest", by=cloud.admin, json={"router": {name: False}})
+        assert "admin_state_up" in words
+    cloud.chassis.names = ["h1", "h2"]
+
+    def facts() -> tuple[bool, int]:
+        [row] = rows(cloud, f"floating_ip/{floating['id']}")["NAT"]
+        assert (row.columns["external_mac"] is None) == (row.columns["logical_port"] is None)
+        return row.columns["external_mac"] is not None, len(rows(cloud, f"router/{router['id']}")["HA_Chassis"])
+
+    assert facts() == (True, 2)
+    change = {"distributed": False, "ha": False}
+    shown = net.update("router", router["id"], by=cloud.admin, admin_state_up=False, **change)
+    assert (shown["distributed"], shown["ha"]) == (False, False)
+    assert facts() == (False, 1)
+    assert "distributed" not in net.show("router", router["id"])

@@ -207,6 +207,41 @@ class Mischief:
     def do_delete_floating_ip(self) -> None:
         self.send("DELETE", f"floatingips/{self.any('floatingips')['id']}")
 
+    def do_change_gateways(self) -> None:
+        verb = self.draw.choice(["add", "add", "update", "remove"])
+        wanted = [{"network_id": self.any("networks", **{"router:external": True})["id"]}] * self.draw.randint(0, 2)
+        url = f"routers/{self.any('routers')['id']}/{verb}_external_gateways"
+        self.send("PUT", url, {"router": {"external_gateways": wanted}})
+
+    def do_flag_a_router(self) -> None:
+        flag = self.draw.choice(["enable_default_route_ecmp", "enable_default_route_bfd", "distributed", "ha"])
+        change = {"admin_state_up": self.maybe(), flag: self.maybe()}
+        self.send("PUT", f"routers/{self.any('routers')['id']}", {"router": change})
+
+    def do_forward_ports(self) -> None:
+        at = self.draw.randrange(4) * 10 + 1
+        body = {
+            "protocol": "tcp", "internal_port_id": self.any("ports", device_owner="")["id"], "internal_port": at,
+            "external_port": at,
+        }  # fmt: skip
+        url = f"floatingips/{self.any('floatingips')['id']}/port_forwardings"
+        self.send("POST", url, {"port_forwarding": body})
+
+    do_forward_more_ports = do_forward_ports
+
+    def do_change_forwarding(self) -> None:
+        floating = self.any("floatingips")
+        forwarding = self.draw.choice([*floating.get("port_forwardings", []), {"id": "nowhere"}])
+        url = f"floatingips/{floating['id']}/port_forwardings/{forwarding['id']}"
+        if self.maybe():
+            self.send("DELETE", url)
+        else:
+            change = {
+                "internal_port": self.draw.randrange(1, 99),
+                "internal_port_id": self.any("ports", device_owner="")["id"],
+            }
+            self.send("PUT", url, {"port_forwarding": change})
+
     def do_change_hosts(self) -> None:
         self.cloud.chassis.names = self.draw.sample(["h1", "h2", "h3"], self.draw.randint(1, 3))
 

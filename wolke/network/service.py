@@ -139,7 +139,8 @@ class Collection(collection.Collection[T], Generic[T]):
         kept = [(key, value) for key, value in ctx.query.multi_items() if key not in ("marker", "page_reverse")]
 
         def link(rel: str, marker: str, *more: tuple[str, str]) -> Json:
-            return {"rel": rel, "href": f"{ctx.base}{self.path}?{urlencode([*kept, ('marker', marker), *more])}"}
+            path = self.path.format(**ctx.path)
+            return {"rel": rel, "href": f"{ctx.base}{path}?{urlencode([*kept, ('marker', marker), *more])}"}
 
         links = [link("next", ends[-1]["id"])] if full or page.reverse else []
         return (

@@ -21,19 +21,23 @@ from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake, wake_all
 from wolke.network import hooks
 from wolke.network.errors import IpAddressGenerationFailure
-from wolke.network.floating_ips.table import OWNER, FloatingIp
+from wolke.network.floating_ips.table import OWNER, FloatingIp, PortForwarding
 from wolke.network.networks.api import networks
 from wolke.network.networks.table import Network
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import Wanted, Wish, new_port, subnets_of
 from wolke.network.ports.table import FixedIp, Port
+from wolke.network.qos import bound
+from wolke.network.qos import policies as qos
 from wolke.network.routers.errors import (
     ExternalGatewayForFloatingIPNotFound,
+    FipInUseByPortForwarding,
     FloatingIPNotFound,
     FloatingIPPortAlreadyAssociated,
+    PortHasPortForwarding,
 )
 from wolke.network.routers.interfaces import drop
-from wolke.network.routers.table import INTERFACE, Router
+from wolke.network.routers.table import GATEWAY, INTERFACE, Router
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 
 quota("network", "floatingip", 50, rows_of(FloatingIp))
@@ -46,12 +50,13 @@ class Create(CreateBody, kw_only=True):
     subnet_id: str | None = None
     port_id: str | None = None
     fixed_ip_address: str | None = None
-    qos_policy_id: None = None
+    qos_policy_id: str | None = None
 
 
 class Update(UpdateBody):
     port_id: str | UnsetType | None = UNSET
     fixed_ip_address: str | UnsetType | None = UNSET
+    qos_policy_id: str | UnsetType | None = UNSET
 
 
 def status_of(one: Any) -> str:
@@ -69,6 +74,11 @@ def by_status(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
 def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
     ids = {one.port_id for one in found if one.port_id}
     led = {port.id: port for port in ctx.db.execute(select(Port.__table__).where(Port.id.in_(ids)))} if ids else {}
+    forwarded: dict[str, list[Json]] = {}
+    query = select(PortForwarding.__table__).where(PortForwarding.floating_ip_id.in_([one.id for one in found]))
+    for forwarding in ctx.db.execute(query.order_by(PortForwarding.created_at, PortForwarding.id)):
+        forwarded.setdefault(forwarding.floating_ip_id, []).append(forwarding_details(forwarding))
+    inherited = bound.policies_of(ctx.db, {one.floating_network_id for one in found})
     shown = []
     for one in found:
         item = standard(one) | {
@@ -78,7 +88,10 @@ def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
             "fixed_ip_address": one.fixed_ip_address,
             "router_id": one.router_id,
             "status": status_of(one),
+            "qos_policy_id": one.qos_policy_id,
+            "qos_network_policy_id": inherited[one.floating_network_id],
             "port_details": port_details(led[one.port_id]) if one.port_id in led else None,
+            "port_forwardings": forwarded.get(one.id, []),
         }
         del item["name"]
         shown.append(item)
@@ -90,6 +103,16 @@ def port_details(port: Any) -> Json:
         "name": port.name, "network_id": port.network_id, "mac_address": port.mac_address, "admin_state_up": port.admin_state_up,
         "status": "ACTIVE" if port.seen_up else "DOWN", "device_id": port.device_id, "device_owner": port.device_owner,
     }  # fmt: skip
+
+
+def forwarding_details(one: Any) -> Json:
+    """What a floating IP shows of one of its port forwardings."""
+    shown = {"id": one.id, "protocol": one.protocol, "internal_ip_address": one.internal_ip_address}
+    shown["internal_port_id"] = one.internal_port_id
+    for side in ("internal", "external"):
+        first, last = getattr(one, f"{side}_first"), getattr(one, f"{side}_last")
+        shown |= {f"{side}_port": first if first == last else None, f"{side}_port_range": f"{first}:{last}"}
+    return shown
 
 
 # What the calls do --------------------------------------------------------------------------------------------------
@@ -109,6 +132,7 @@ def create(ctx: Ctx, body: Create) -> FloatingIp:
     made = FloatingIp(
         project_id=floating_ips.project_of(ctx, body), description=body.description, floating_network_id=outside.id
     )
+    made.qos_policy_id = qos.usable(ctx, body.qos_policy_id)
     port, address = hold(ctx, outside, body)
     made.floating_port_id, made.floating_ip_address, made.mac_address = port.id, address, port.mac_address
     if body.port_id:
@@ -146,19 +170,28 @@ def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
 def update(ctx: Ctx, one: FloatingIp, body: Update) -> None:
     if body.description is not UNSET:
         one.description = str(body.description)
+    if body.qos_policy_id is not UNSET:
+        one.qos_policy_id = qos.usable(ctx, body.qos_policy_id, one.qos_policy_id)
     port_id = one.port_id if body.port_id is UNSET else body.port_id
     if port_id and (body.port_id is not UNSET or body.fixed_ip_address is not UNSET):
         lead(ctx, one, port_id, body.fixed_ip_address or None)
     elif body.fixed_ip_address:
         raise BadRequest("Bad floatingip request: fixed_ip_address cannot be given without port_id.")
-    elif body.port_id is not UNSET:
+    elif body.port_id is not UNSET and one.port_id:
         nowhere(one)
 
 
 @floating_ips.delete
 def delete(ctx: Ctx, one: FloatingIp) -> None:
+    refuse_forwarding(ctx, one)
     if port := ctx.db.get(Port, one.floating_port_id):
         drop(ctx, port)
+
+
+def refuse_forwarding(ctx: Ctx, one: FloatingIp) -> None:
+    """Raises FipInUseByPortForwarding."""
+    if ctx.db.scalar(select(PortForwarding.id).where(PortForwarding.floating_ip_id == one.id).limit(1)):
+        raise FipInUseByPortForwarding(f"Floating IP {one.id} in use by Port Forwarding resources.")
 
 
 def nowhere(one: FloatingIp) -> None:
@@ -168,6 +201,7 @@ def nowhere(one: FloatingIp) -> None:
 def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
     """Lead a floating IP to a port that the caller may use, by the router that joins both networks."""
     port = ports.seen(ctx, port_id)
+    refuse_forwarding(ctx, one)
     if port.project_id != one.project_id and not ctx.caller.is_admin:
         raise BadRequest(
             f"Bad floatingip request: Port {port_id} is associated with a different project than this floating IP."
@@ -197,15 +231,18 @@ def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
         )
     one.router_id = router_between(ctx, chosen[0].subnet_id, one.floating_network_id)
     one.port_id, one.fixed_ip_address = port_id, address
+    forwarding = select(PortForwarding.id).where(PortForwarding.internal_port_id == port_id).limit(1)
+    if ctx.db.scalar(forwarding) and ctx.db.scalar(select(Router.distributed).where(Router.id == one.router_id)):
+        raise PortHasPortForwarding(
+            f"Cannot associate floating IP to port {port_id} because it already has a Port Forwarding binding."
+        )
 
 
 def router_between(ctx: Ctx, subnet_id: str, external_network_id: str) -> str:
+    out = select(Port.device_id).where(Port.device_owner == GATEWAY, Port.network_id == external_network_id)
     query = select(Router.id).join(Port, Port.device_id == Router.id).join(FixedIp, FixedIp.port_id == Port.id)
-    query = query.where(
-        FixedIp.subnet_id == subnet_id,
-        Port.device_owner == INTERFACE,
-        Router.external_network_id == external_network_id,
-    ).order_by(Router.created_at)
+    query = query.where(FixedIp.subnet_id == subnet_id, Port.device_owner == INTERFACE, Router.id.in_(out))
+    query = query.order_by(Router.created_at)
     if found := ctx.db.scalars(query).first():
         return found
     raise ExternalGatewayForFloatingIPNotFound(

@@ -1,37 +1,101 @@
-"""Floating IPs in OVN: a NAT rule each, carried out on the chassis of the port it leads to.
+"""Floating IPs in OVN: a NAT rule each, carried out on the chassis of the port it leads to, or of the gateway where the router is not
+distributed; and a load balancer with one member for each port forwarding.
 
-OVN:  ovn-nb(5), table NAT, type dnat_and_snat with external_mac and logical_port ("distributed").
+Switches behind the router have the load balancer as well: a server that asks the floating IP from inside is answered without a way out
+and back.
+
+OVN:  ovn-nb(5), tables NAT (type dnat_and_snat, with external_mac and logical_port: "distributed") and Load_Balancer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wolke.drivers.rows import Row, Value
+from wolke.drivers.rows import Ref, Row, Value
 from wolke.network import names
-from wolke.network.floating_ips.table import FloatingIp
+from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.lane import Site, kind
+from wolke.network.ports.table import FixedIp, Port
+from wolke.network.qos import rows as qos
+from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+
+BALANCER = "Load_Balancer"
 
 
+# A whole address ---------------------------------------------------------------------------------------------------
 def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
-    """One NAT row for each floating IP that leads somewhere."""
+    """One NAT row for each floating IP that leads to a port."""
+    query = select(FloatingIp.__table__, Router.distributed, Router.gateway_port_id)
+    query = query.join(Router, Router.id == FloatingIp.router_id)
+    led = db.execute(query.where(FloatingIp.id.in_(ids), FloatingIp.port_id.is_not(None))).all()
+    doors = gateways(db, {one.router_id for one in led}, {one.gateway_port_id for one in led})
     made = []
-    for one in db.execute(
-        select(FloatingIp.__table__).where(FloatingIp.id.in_(ids), FloatingIp.router_id.is_not(None))
-    ):
+    for one in led:
+        door = doors.get((one.router_id, one.floating_network_id))
         columns: dict[str, Value] = {
             "type": "dnat_and_snat",
             "external_ip": one.floating_ip_address,
             "logical_ip": one.fixed_ip_address,
-            "external_mac": one.mac_address,
-            "logical_port": one.port_id,
+            "external_mac": one.mac_address if one.distributed else None,
+            "logical_port": one.port_id if one.distributed else None,
+            "gateway_port": Ref("Logical_Router_Port", names.router_port(door)) if door else None,
         }
         parent = frozenset({("Logical_Router", one.router_id, "nat")})
         made.append(Row("NAT", one.id, names.owner(FloatingIp.__tablename__, one.id), columns, parent))
-    return made
+    return made + qos.of_floating_ips(db, ids)
+
+
+def gateways(db: Session, router_ids: set[str], first: set[str]) -> dict[tuple[str, str], str]:
+    """(router, external network) -> the gateway port that a floating IP enters by: the router's first gateway before others."""
+    query = select(Port.id, Port.device_id, Port.network_id).where(Port.device_id.in_(router_ids))
+    ports = db.execute(query.where(Port.device_owner == GATEWAY).order_by(Port.created_at, Port.id)).all()
+    found: dict[tuple[str, str], str] = {}
+    for port in sorted(ports, key=lambda port: port.id not in first):
+        found.setdefault((port.device_id, port.network_id), port.id)
+    return found
 
 
 kind(FloatingIp, rows)
+
+
+# Some ports of an address ------------------------------------------------------------------------------------------
+def forwarding_rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
+    query = select(PortForwarding.__table__, FloatingIp.floating_ip_address, FloatingIp.router_id)
+    query = query.join(FloatingIp, FloatingIp.id == PortForwarding.floating_ip_id)
+    found = db.execute(query.where(PortForwarding.id.in_(ids), FloatingIp.router_id.is_not(None))).all()
+    inside: dict[str, set[str]] = defaultdict(set)
+    legs = select(Port.device_id, Port.network_id).join(FixedIp, FixedIp.port_id == Port.id).distinct()
+    routers = {one.router_id for one in found}
+    for router_id, network_id in db.execute(legs.where(Port.device_id.in_(routers), Port.device_owner == INTERFACE)):
+        inside[router_id].add(network_id)
+    return [balancer(one, inside[one.router_id]) for one in found]
+
+
+def balancer(one: Any, networks: set[str]) -> Row:
+    columns: dict[str, Value] = {
+        "name": one.id,
+        "protocol": one.protocol,
+        "vips": {
+            f"{one.floating_ip_address}:{outer}": f"{one.internal_ip_address}:{inner}" for outer, inner in pairs(one)
+        },
+        # the gateway's own address may be on another subnet of the external network than the floating IP
+        "options": {"neighbor_responder": "all"},
+    }
+    parents = {("Logical_Router", one.router_id, "load_balancer")}
+    parents |= {(names.SWITCH, network_id, "load_balancer") for network_id in networks}
+    return Row(BALANCER, one.id, names.owner(PortForwarding.__tablename__, one.id), columns, frozenset(parents))
+
+
+def pairs(one: Any) -> Iterator[tuple[int, int]]:
+    """(external port, internal port) of everything that one forwarding leads on."""
+    step = 0 if one.internal_first == one.internal_last else 1
+    for at in range(one.external_last - one.external_first + 1):
+        yield one.external_first + at, one.internal_first + at * step
+
+
+kind(PortForwarding, forwarding_rows)

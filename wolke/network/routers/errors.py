@@ -47,3 +47,31 @@ class ExternalGatewayForFloatingIPNotFound(NotFound):
 
 class FloatingIPPortAlreadyAssociated(Conflict):
     pass
+
+
+class UnableToMatchGateways(BadRequest):
+    pass
+
+
+class UnableToRemoveGateways(BadRequest):
+    pass
+
+
+class PortForwardingNotFound(NotFound):
+    pass
+
+
+class PortHasPortForwarding(BadRequest):
+    pass
+
+
+class FipInUseByPortForwarding(Conflict):
+    pass
+
+
+class PortHasBindingFloatingIP(Conflict):
+    pass
+
+
+class AutoAllocationFailure(Conflict):
+    """Something that the operator has to prepare is missing."""
