@@ -57,6 +57,11 @@ class FakeHosts:
             for name in self.names
         ]
 
+    def remove(self, name: str) -> bool:
+        known = name in self.names
+        self.names = [one for one in self.names if one != name]
+        return known
+
 
 class Cloud:
     """The control plane and a client for each persona: ``cloud.member.get("/network/v2.0/ports")``."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.drivers.northbound import group, inserts, port, raises_unavailable, rule, settled, switch
+from tests.drivers.northbound import PORTS, group, inserts, port, raises_unavailable, rule, settled, switch
 from tests.drivers.ovsdb_server import OVN, OvsdbServer
 from tests.waiting import wait_for
 from wolke.drivers.ovn import Northbound as Real
 from wolke.drivers.ovn.compose import compose
 from wolke.drivers.ovsdb import Operation
-from wolke.drivers.rows import Insert, MissingRow, Row, Unavailable, plan
+from wolke.drivers.rows import Insert, MissingRow, Row, Unavailable, Update, plan
 
 
 @pytest.fixture
@@ -159,18 +159,49 @@ def test_a_batch_larger_than_any_buffer_goes_through(server: OvsdbServer, real: 
     assert count(server, "Logical_Switch_Port") == 1500
 
 
-def test_waiting_for_hosts_disturbs_nobody(server: OvsdbServer, real: Real) -> None:
-    done: list[bool] = []
-    waiter = threading.Thread(target=lambda: done.append(real.sync(20)))
-    waiter.start()
-    wanted = {"op": "select", "table": "NB_Global", "where": [], "columns": ["nb_cfg"]}
-    wait_for(lambda: server.transact(wanted)[0]["rows"] == [{"nb_cfg": 1}])
+def test_what_others_change_is_told_and_what_we_change_is_not(server: OvsdbServer, real: Real) -> None:
+    told: list[set[str]] = []
+    real.follow(told.append)
+    wait_for(lambda: told == [{"*"}])
+    real.apply(inserts(switch(), group(), replace(port(), parents=PORTS | {("Port_Group", "pg", "ports")})))
+    real.apply([Update(port(), {"enabled": False})])
+    assert told == [{"*"}]
+    mine = [["name", "==", "port"]]
+    server.transact({"op": "update", "table": "Logical_Switch_Port", "where": mine, "row": {"up": True}})  # northd
+    server.transact({"op": "update", "table": "Logical_Switch_Port", "where": mine, "row": {"enabled": True}})
+    wait_for(lambda: told[1:] == [{port().owner}])
+    server.transact({"op": "update", "table": "Port_Group", "where": [], "row": {"ports": ["set", []]}})
+    wait_for(lambda: told[2:] == [{port().owner}])  # a membership is the child's
+    server.transact({"op": "delete", "table": "Logical_Switch", "where": []})
+    wait_for(lambda: set().union(*told[3:]) == {port().owner, switch().owner})
+
+
+def test_strays_are_found_and_taken_off(server: OvsdbServer, real: Real) -> None:
+    real.apply(inserts(switch(), group()))
+    told: list[set[str]] = []
+    real.follow(told.append)
+    acl = {"priority": 1, "direction": "to-lport", "match": "ip", "action": "allow"}
+    server.transact(
+        {"op": "insert", "table": "ACL", "uuid-name": "a", "row": acl},
+        {"op": "mutate", "table": "Port_Group", "where": [], "mutations": [["acls", "insert", ["named-uuid", "a"]]]},
+        {"op": "insert", "table": "Logical_Switch", "row": {"name": "theirs"}},
+    )
+    wait_for(lambda: "" in set().union(*told))
+    [stray] = real.strays()
+    assert (stray.table, stray.owner, stray.columns["action"]) == ("ACL", "", "allow")
+    assert stray.parents == {("Port_Group", "pg", "acls")}
+    real.evict([stray])
+    assert real.strays() == [] and count(server, "ACL") == 0 and count(server, "Logical_Switch") == 2
+
+
+def test_after_a_reconnect_anything_may_be_other(server: OvsdbServer, real: Real) -> None:
     real.apply(inserts(switch()))
-    assert not done
-    server.transact({"op": "update", "table": "NB_Global", "where": [], "row": {"hv_cfg": 1}})
-    waiter.join()
-    assert done == [True]
-    assert real.sync(0.01) is False
+    told: list[set[str]] = []
+    real.follow(told.append)
+    wait_for(lambda: told == [{"*"}])
+    server.kill()
+    server.start()
+    wait_for(lambda: told[1:] == [{"*"}])
 
 
 def test_the_second_of_two_remotes_serves(server: OvsdbServer, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""What ``Southbound`` reads: hosts, whether they are alive, where ports are; with a real northd for the way between both."""
+"""What ``Southbound`` reads of hosts, and how it forgets one."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import pytest
 
 from tests.drivers.ovsdb_server import OVN, OvsdbServer
 from tests.waiting import wait_for
-from wolke.drivers.ovn import Binding, Northbound, Southbound
-from wolke.drivers.rows import Insert, Row
+from wolke.drivers.ovn import Southbound
 
 
 def database(directory: Path, schema: str) -> Iterator[OvsdbServer]:
@@ -20,11 +18,6 @@ def database(directory: Path, schema: str) -> Iterator[OvsdbServer]:
     made.start()
     yield made
     made.kill()
-
-
-@pytest.fixture
-def north_server(tmp_path: Path) -> Iterator[OvsdbServer]:
-    yield from database(tmp_path / "n", "ovn-nb.ovsschema")
 
 
 @pytest.fixture
@@ -38,17 +31,6 @@ def south(server: OvsdbServer) -> Iterator[Southbound]:
     made.start()
     yield made
     made.close()
-
-
-@pytest.fixture
-def northd(north_server: OvsdbServer, server: OvsdbServer) -> Iterator[None]:
-    control = server.directory / "northd"
-    words = ["ovn-northd", f"--ovnnb-db={north_server.remote}", f"--ovnsb-db={server.remote}", f"--unixctl={control}"]
-    with (server.directory / "northd.log").open("ab") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    yield
-    process.kill()
-    process.wait()
 
 
 def add_host(server: OvsdbServer, name: str, *, ip: str = "127.0.0.1", config: dict[str, str] | None = None) -> None:
@@ -72,65 +54,14 @@ def test_hosts_are_listed_with_what_they_told(server: OvsdbServer, south: Southb
     assert host.nb_cfg_at == 1_800_000_000.5
 
 
-def test_a_host_that_does_not_follow_is_not_alive(server: OvsdbServer, south: Southbound) -> None:
-    server.transact({"op": "insert", "table": "SB_Global", "row": {"nb_cfg": 0}})
+def test_a_host_that_is_gone_is_forgotten_and_no_other(server: OvsdbServer, south: Southbound) -> None:
     add_host(server, "host1")
     add_host(server, "host2", ip="127.0.0.2")
-    wait_for(lambda: south.alive(0) == {"host1", "host2"})
-    server.transact({"op": "update", "table": "SB_Global", "where": [], "row": {"nb_cfg": 5}})
-    wait_for(lambda: south.alive(0) == set())
-    assert south.alive(3600) == {"host1", "host2"}
-    mine = [["name", "==", "host2"]]
-    server.transact({"op": "update", "table": "Chassis_Private", "where": mine, "row": {"nb_cfg": 5}})
-    wait_for(lambda: south.alive(0) == {"host2"})
-
-
-def test_a_host_is_given_some_time_but_not_anew_with_each_step(server: OvsdbServer) -> None:
-    now = [1000.0]
-    south = Southbound(server.remote, patience=20, clock=lambda: now[0])
-    south.start()
-    try:
-        server.transact({"op": "insert", "table": "SB_Global", "row": {"nb_cfg": 1}})
-        add_host(server, "host1")
-        wait_for(lambda: south.alive(60) == {"host1"} and south.alive(0) == set())
-        now[0] += 50
-        server.transact({"op": "update", "table": "SB_Global", "where": [], "row": {"nb_cfg": 2}})
-        add_host(server, "another", ip="127.0.0.2")
-        wait_for(lambda: "another" in south.alive(60))
-        assert south.alive(60) == {"host1", "another"}
-        now[0] += 20
-        assert south.alive(60) == {"another"}
-    finally:
-        south.close()
-
-
-@pytest.mark.usefixtures("northd")
-def test_a_port_is_bound_where_a_host_takes_it(
-    server: OvsdbServer, south: Southbound, north_server: OvsdbServer
-) -> None:
-    north = Northbound(north_server.remote, patience=20)
-    north.start()
-    heard: list[tuple[str, bool]] = []
-    north.watch(lambda *news: heard.append(news))
-    try:
-        listed = frozenset({("Logical_Switch", "net", "ports")})
-        north.apply(
-            [
-                Insert(Row("Logical_Switch", "net", "network/net", {"name": "net"})),
-                Insert(Row("Logical_Switch_Port", "port", "port/port", {"addresses": frozenset({"unknown"})}, listed)),
-            ]
-        )
-        assert north.sync_southbound(20)
-        assert north.sync(20)
-        wait_for(lambda: south.binding("port") == Binding("", False))
-        assert south.binding("other") is None
-        add_host(server, "host1")
-        where = [["logical_port", "==", "port"]]
-        [chosen] = server.transact({"op": "select", "table": "Chassis", "where": [], "columns": ["_uuid"]})[0]["rows"]
-        server.transact(
-            {"op": "update", "table": "Port_Binding", "where": where, "row": {"chassis": chosen["_uuid"], "up": True}}
-        )
-        wait_for(lambda: south.binding("port") == Binding("host1", True))
-        wait_for(lambda: ("port", True) in heard)
-    finally:
-        north.close()
+    wait_for(lambda: len(south.chassis()) == 2)
+    assert south.remove("host1")
+    assert [host.name for host in south.chassis()] == ["host2"]
+    left = server.transact({"op": "select", "table": "Chassis_Private", "where": [], "columns": ["name"]})
+    assert left[0]["rows"] == [{"name": "host2"}]
+    encaps = server.transact({"op": "select", "table": "Encap", "where": [], "columns": ["chassis_name"]})
+    assert encaps[0]["rows"] == [{"chassis_name": "host2"}]
+    assert not south.remove("host1")

@@ -12,6 +12,7 @@ from wolke.compute.hosts.processes import BEAT_SECONDS, beat
 from wolke.core import log as logs
 from wolke.core.app import App
 from wolke.core.config import Config
+from wolke.core.measuring import serve_metrics
 from wolke.drivers import ovn, rows
 from wolke.network.chassis import Hosts
 
@@ -41,9 +42,12 @@ def run(config: Config) -> None:
     cloud.assemble(app)
     north.start()
     south.start()
+    page = serve_metrics(app, config.loops_metrics_listen) if config.loops_metrics_listen else None
     try:
         work(app, stop)
     finally:
+        if page:
+            page.shutdown()
         south.close()
         north.close()
         app.close()

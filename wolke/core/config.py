@@ -48,6 +48,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ram_allocation_ratio: float = 1.0
     disk_allocation_ratio: float = 1.0
     host_timeout_seconds: float = 60.0  # a host that has not told anything for so long is down
+    loops_metrics_listen: str = ""  # "ADDRESS:PORT" of the loops' own /metrics; "": none
     metrics_from: tuple[str, ...] = ("127.0.0.1", "::1")  # peers that may read /metrics
 
     @property

@@ -9,7 +9,7 @@ from functools import cache
 
 import msgspec
 from anyio import CapacityLimiter
-from sqlalchemy import func, select
+from sqlalchemy import select
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,7 +20,6 @@ from wolke.core.app import App
 from wolke.core.endpoint import Endpoint, router
 from wolke.core.http import Service
 from wolke.core.openapi import document
-from wolke.core.work import Work
 
 
 def asgi(app: App, services: Sequence[Service], extra: Sequence[BaseRoute] = ()) -> Starlette:
@@ -34,15 +33,7 @@ def asgi(app: App, services: Sequence[Service], extra: Sequence[BaseRoute] = ())
     def metrics_page(request: Request) -> Response:
         if request.client and request.client.host not in app.config.metrics_from:
             return JSONResponse({"error": "metrics are for the operator's own network"}, 403)
-        metrics.waiting.clear()  # a kind of which nothing waits any more has no row
-        metrics.failing.clear()
-        with app.database.read() as db:
-            for kind, waiting, failing in db.execute(
-                select(Work.kind, func.count(), func.count().filter(Work.error != "")).group_by(Work.kind)
-            ):
-                metrics.waiting.labels(kind).set(waiting)
-                metrics.failing.labels(kind).set(failing)
-        return Response(metrics.page(), media_type="text/plain; version=0.0.4")
+        return Response(metrics.page(app.database), media_type="text/plain; version=0.0.4")
 
     @cache
     def described() -> bytes:  # once: anybody may ask, and it takes longer than any other call

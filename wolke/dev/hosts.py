@@ -90,6 +90,11 @@ class FakeSouthbound:
     def chassis(self) -> list[Told]:
         return [FakeChassis(name, name) for name in self.names]
 
+    def remove(self, name: str) -> bool:
+        known = name in self.names
+        self.names = [one for one in self.names if one != name]
+        return known
+
 
 class ReadySwitch(VirtualSwitch):
     """A virtual switch that has every flow in place at once."""
@@ -126,7 +131,10 @@ class FakeHost:
         """A new agent process."""
         self.agent = Agent(
             host=self.name, state=self.directory, hypervisor=self.hypervisor, disks=self.disks, switch=self.switch, link=self.link,
-            clock=self.clock, about=About(host=self.name, address="127.0.0.1:9", host_boot=str(self.boots)),
+            clock=self.clock,
+            about=About(
+                host=self.name, address="127.0.0.1:9", host_boot=str(self.boots), bridge_mappings={"public": "br-ex"},
+            ),
         )  # fmt: skip
         return self.agent
 

@@ -150,8 +150,21 @@ class Northbound(Protocol):
     def set_options(self, options: Mapping[str, str | None]) -> None:
         """Set single keys of ``NB_Global.options`` (``None`` takes one away); all others stay as they are."""
 
-    def sync(self, seconds: float) -> bool:
-        """Wait until every chassis has applied what was written before (``hv_cfg``); False when time is up."""
+    def options(self) -> dict[str, str]:
+        """All of ``NB_Global.options``, those of others too."""
+
+    def follow(self, told: Callable[[set[str]], None]) -> None:
+        """Call ``told(owners)`` from a thread when rows of these owners were changed, but not by ``apply`` of this object.
+
+        Among the owners may be ``"*"``: after a (re)connect anything may be other; ``"NB_Global"``: its options; ``""``:
+        there are new strays. It must return quickly and not call this object.
+        """
+
+    def strays(self) -> list[Row]:
+        """Rows without an owner that hang on rows which have one; the key of each is its uuid."""
+
+    def evict(self, strays: list[Row]) -> None:
+        """Take strays off the rows that they hang on."""
 
     def watch(self, changed: Callable[[str, bool], None]) -> None:
         """Call ``changed(logical port, up)`` from a thread for each change of ``up``, and for every port after a

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 AGENTS_PORT = 6643  # of the control node, for agents
 AGENT_PORT = 6644  # of each host, for the control plane
+LOOPS_METRICS_PORT = 8776  # of the control node's own 127.0.0.1
 KEEPER = "sockets"
 PIDFD_GETFD = 438  # the same number on every architecture
 WOLKE = [sys.executable, "-m", "wolke.cli.main"]
@@ -71,6 +72,7 @@ def prepare(lab: Lab) -> None:
         "southbound": f"unix:{lab.directory}/ovn/sb.sock",
         "southbound_remote": f"tcp:{wires.CONTROL_ADDRESS}:{engines.SOUTHBOUND_PORT}",
         "region": "RegionOne",
+        "loops_metrics_listen": f"127.0.0.1:{LOOPS_METRICS_PORT}",
         "underlay_mtu": wires.MTU,
         "lockout_failure_attempts": 2,  # these three as tempest expects them of a cloud that guards passwords
         "lockout_seconds": 5,

@@ -48,6 +48,19 @@ class Capacity:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Drift:
+    """Something of the host's virtual switch that was other than it should be, and has been undone if it could be."""
+
+    id: str  # uuid
+    kind: str  # setting | port | flows
+    name: str  # of the bridge, port or table
+    details: tuple[str, ...]
+    noticed_at: float  # unix seconds
+    undone_at: float = 0.0  # 0: not yet
+    count: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
     host: str
     agent: str  # version of Wolke
@@ -64,3 +77,6 @@ class Seen:
     errors: dict[str, str] = field(default_factory=dict)  # of host-wide parts: "ovs" -> message
     tunnel: str = ""  # address on the underlay where this host's tunnels end
     zones: tuple[Zone, ...] = ()
+    drift: tuple[Drift, ...] = ()  # the last ones
+    tunnels: dict[str, bool] = field(default_factory=dict)  # chassis -> whether BFD hears it; only where BFD runs
+    switching: bool = True  # whether ovs-vswitchd answers

@@ -19,7 +19,7 @@ class Northbound:
     """``wolke.drivers.rows.Northbound`` without OVN.
 
     ``table`` holds every row by (table, key), with all its columns; tests read it. ``reachable = False`` makes every call
-    raise ``Unavailable``. ``set_up`` plays a host that has bound a port; ``in_sync = False`` a host that does not follow.
+    raise ``Unavailable``. ``set_up`` plays a host that has bound a port.
     """
 
     def __init__(self) -> None:
@@ -27,9 +27,9 @@ class Northbound:
         self.table: dict[Place, Row] = {}
         self.nb_options: dict[str, str] = {}
         self.reachable = True
-        self.in_sync = True
         self._owned: dict[str, set[Place]] = {}
         self._watchers: list[Callable[[str, bool], None]] = []
+        self._followers: list[Callable[[set[str]], None]] = []
         self._lock = threading.RLock()
 
     def start(self) -> None:
@@ -75,9 +75,44 @@ class Northbound:
         with self._reached():
             return dict(self.nb_options)
 
-    def sync(self, seconds: float) -> bool:
+    def follow(self, told: Callable[[set[str]], None]) -> None:
+        with self._lock:
+            self._followers.append(told)
+        told({"*"})
+
+    def strays(self) -> list[Row]:
         with self._reached():
-            return self.in_sync
+            return [row for row in self.table.values() if not row.owner and self._hangs(row)]
+
+    def evict(self, strays: list[Row]) -> None:
+        with self._reached():
+            for row in strays:
+                self.table.pop((row.table, row.key), None)
+
+    def by_hand(self, *changes: Change) -> None:
+        """What an operator does with ovn-nbctl: the followers are told. A row without an owner is nobody's."""
+        with self._reached():
+            for change in changes:
+                if not change.row.owner:
+                    self.table[change.row.table, change.row.key] = change.row
+            self.apply([change for change in changes if change.row.owner])
+            self._tell_followers({change.row.owner for change in changes})
+
+    def forget_all(self, kept: Mapping[Place, Row]) -> None:
+        """What a restored backup does: everything is as it was then, and every connection is made anew."""
+        with self._reached():
+            self.table = dict(kept)
+            self._owned = {}
+            for place, row in self.table.items():
+                self._owned.setdefault(row.owner, set()).add(place)
+            self._tell_followers({"*"})
+
+    def _tell_followers(self, owners: set[str]) -> None:
+        for told in self._followers:
+            told(owners)
+
+    def _hangs(self, row: Row) -> bool:
+        return any((parent := self.table.get(place[:2])) and parent.owner for place in row.parents)
 
     def watch(self, changed: Callable[[str, bool], None]) -> None:
         with self._lock:

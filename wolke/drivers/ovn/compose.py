@@ -34,6 +34,16 @@ def remove(uuids: set[UUID], index: Index) -> list[Operation]:
     return batch.operations()
 
 
+def unlist(uuids: set[UUID], index: Index) -> list[Operation]:
+    """Take these rows off those that have an owner; what nobody lists then is dropped by the database."""
+    batch = _Batch((), index)
+    for uuid in uuids:
+        for table, parent, column in index.listing(uuid):
+            if index.places[parent].owner:
+                batch.mutate((table, "uuid", str(parent)), column, "delete", ["uuid", str(uuid)])
+    return batch.operations()
+
+
 class _Batch:
     def __init__(self, changes: Sequence[Change], index: Index) -> None:
         self.index = index

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from wolke.drivers.ovn.check import SHARED
-from wolke.drivers.ovn.compose import compose, remove
+from wolke.drivers.ovn.compose import compose, remove, unlist
+from wolke.drivers.ovn.foreign import EVERYTHING, Foreign
 from wolke.drivers.ovn.index import Index
 from wolke.drivers.ovsdb import Link, Operation, Tls
 from wolke.drivers.rows import Change, Row
 
 Changed = Callable[[str, bool], None]
+Told = Callable[[set[str]], None]
 PORT = "Logical_Switch_Port"
 
 
@@ -49,7 +53,14 @@ class Northbound:
             return found is not None and (column is None or column in found.columns)
 
     def apply(self, changes: list[Change]) -> None:
-        self._link.transact(lambda: compose(changes, self._index))
+        owners = {change.row.owner for change in changes}
+        with self._link.lock:
+            self._index.foreign.begin(owners)
+        try:
+            self._link.transact(lambda: compose(changes, self._index))
+        finally:
+            with self._link.lock:
+                self._index.foreign.end(owners)
 
     def set_options(self, options: Mapping[str, str | None]) -> None:
         taken = ["options", "delete", ["set", list(options)]]
@@ -67,25 +78,26 @@ class Northbound:
                 for key, value in row._data["options"].values.items()
             }
 
-    def sync(self, seconds: float) -> bool:
-        return self._sync("hv_cfg", seconds)
-
-    def sync_southbound(self, seconds: float) -> bool:
-        """Wait until northd has translated what was written before (``sb_cfg``); False when time is up."""
-        return self._sync("sb_cfg", seconds)
-
     def watch(self, changed: Changed) -> None:
         with self._link.lock:
             self._index.watchers.append(changed)
             self._index.replay()
         self._link.ring()
 
-    def _sync(self, column: str, seconds: float) -> bool:
-        where: list[Any] = []
-        select = Operation({"op": "select", "table": SHARED, "where": where, "columns": ["nb_cfg"]})
-        answers = self._link.transact(lambda: [*self._shared(), self._mutate_shared(["nb_cfg", "+=", 1]), select])
-        [row] = answers[-1]["rows"]
-        return self._link.wait_for(lambda: self._index.counter(column) >= row["nb_cfg"], seconds)
+    def follow(self, told: Told) -> None:
+        with self._link.lock:
+            self._index.followers.append(told)
+            if self._index.idl is not None:  # else it is told when the copy is there
+                self._index.foreign.owners.add(EVERYTHING)
+        self._link.ring()
+
+    def strays(self) -> list[Row]:
+        with self._link.reading():
+            return [self._index.stray(uuid) for uuid in sorted(self._index.foreign.strays)]
+
+    def evict(self, strays: list[Row]) -> None:
+        uuids = {UUID(row.key) for row in strays}
+        self._link.transact(lambda: unlist(uuids & self._index.foreign.strays, self._index))
 
     def _shared(self) -> list[Operation]:
         """Makes the only row of NB_Global where northd has not yet done so."""
@@ -97,10 +109,12 @@ class Northbound:
 
 
 class _Index(Index):
-    """The index, and who wants to hear of ports going up and down."""
+    """The index, and who wants to hear of ports going up and down, and of what others change."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.foreign = Foreign(self)
+        self.followers: list[Told] = []
         self.watchers: list[Changed] = []
         self.news: list[tuple[str, bool]] = []
         self.heal: Callable[[set[Any]], object] = lambda twins: None
@@ -109,6 +123,7 @@ class _Index(Index):
     def rebuild(self, idl: Any, schema: Mapping[str, Any]) -> None:
         super().rebuild(idl, schema)
         self.healing = set()
+        self.foreign.restart()
         self.replay()
 
     def replay(self) -> None:
@@ -116,7 +131,9 @@ class _Index(Index):
             self.news = [(place.key, self._up(uuid)) for uuid, place in self.places.items() if place.table == PORT]
 
     def follow(self, event: str, row: Any, old: Any) -> None:
+        self.foreign.before(event, row, old)
         super().follow(event, row, old)
+        self.foreign.after(event, row, old)
         if row._table.name == PORT and event != "delete" and (event == "create" or "up" in old._data):
             self.news.append((self.places[row.uuid].key, self._up(row.uuid)))
 
@@ -125,22 +142,21 @@ class _Index(Index):
             self.healing = set(self.twins)
             self.heal(self.healing)
         news, self.news = self.news, []
-        if not self.watchers:
-            return []
-        watchers = list(self.watchers)
+        owners = self.foreign.take()
+        watchers, followers = list(self.watchers), list(self.followers)
 
         def tell() -> None:
             for port, up in news:
                 for watcher in watchers:
                     watcher(port, up)
+            for follower in followers if owners else ():
+                follower(owners)
 
-        return [tell] if news else []
+        return [tell] if (news and watchers) or (owners and followers) else []
 
-    def counter(self, column: str) -> int:
-        for row in self.idl.tables[SHARED].rows.values():
-            for atom in row._data[column].values:
-                return int(atom.value)
-        return 0
+    def stray(self, uuid: UUID) -> Row:
+        """A row of nobody's: its key is its uuid."""
+        return replace(self.row(uuid, self.places[uuid], ""), key=str(uuid))
 
     def _up(self, uuid: Any) -> bool:
         return any(atom.value for atom in self.idl.tables[PORT].rows[uuid]._data["up"].values)

@@ -1,21 +1,19 @@
-"""OVN's southbound database, read only: which hosts there are, which are alive and where a port is bound. ovn-sb(5)."""
+"""OVN's southbound database: which hosts there are. It is OVN's own; we only take out hosts that are gone. ovn-sb(5)."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wolke.drivers.ovsdb import Link, Tls
+from wolke.drivers.ovsdb import Link, Operation, Tls
 
 TABLES = {
-    "SB_Global": ["nb_cfg"],
     "Chassis": ["name", "hostname", "encaps", "other_config", "external_ids"],
     "Chassis_Private": ["name", "nb_cfg", "nb_cfg_timestamp"],
     "Encap": ["ip", "type"],
-    "Port_Binding": ["logical_port", "chassis", "up", "type"],
 }
+HOST = ("Chassis", "Chassis_Private")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,26 +39,11 @@ class Chassis:
         return dict(pair.split(":", 1) for pair in pairs if ":" in pair)
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """Where a logical port is: chassis name (empty: nowhere) and whether its flows are in place."""
-
-    chassis: str
-    up: bool
-
-
 class Southbound:
     """A live copy of the few columns that the control plane looks at."""
 
-    def __init__(
-        self,
-        connection: str,
-        *,
-        patience: float = 5.0,
-        tls: Tls | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._view = _View(clock)
+    def __init__(self, connection: str, *, patience: float = 5.0, tls: Tls | None = None) -> None:
+        self._view = _View()
         # Followers may answer, too: reading does not need the leader.
         self._link = Link(
             connection, "OVN_Southbound", self._view, tables=TABLES, leader_only=False, patience=patience, tls=tls
@@ -94,53 +77,32 @@ class Southbound:
                 )
             return sorted(found, key=lambda chassis: chassis.name)
 
-    def alive(self, seconds: float) -> set[str]:
-        """Names of the hosts that followed the last ``Northbound.sync``, or are at most ``seconds`` behind it."""
-        with self._link.reading():
-            now = self._view.clock()
-            return {name for name, since in self._view.behind.items() if since is None or now - since < seconds}
+    def remove(self, name: str) -> bool:
+        """Forget a host that is gone for good; False when there is none of that name. One that still runs comes back."""
 
-    def binding(self, port_id: str) -> Binding | None:
-        """Where a port is bound; None when northd does not know it (yet)."""
-        with self._link.reading() as idl:
-            row = self._view.ports.get(port_id)
-            if row is None:
-                return None
-            chassis = [idl.tables["Chassis"].rows.get(atom.value) for atom in row._data["chassis"].values]
-            return Binding(next((_one(one, "name") for one in chassis if one), ""), bool(_one(row, "up")))
+        def compose() -> list[Operation]:
+            where = [["name", "==", name]]
+            rows = [
+                row for table in HOST for row in self._view.idl.tables[table].rows.values() if _one(row, "name") == name
+            ]
+            return (
+                [Operation({"op": "delete", "table": table, "where": where}, f"{table} {name}") for table in HOST]
+                if rows
+                else []
+            )
+
+        return bool(self._link.transact(compose))
 
 
 class _View:
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
+    def __init__(self) -> None:
         self.idl: Any = None
-        self.ports: dict[str, Any] = {}
-        # chassis -> time since when it has not followed nb_cfg; None: it has
-        self.behind: dict[str, float | None] = {}
 
     def rebuild(self, idl: Any, schema: Mapping[str, Any]) -> None:
         self.idl = idl
-        self.ports = {_one(row, "logical_port"): row for row in idl.tables["Port_Binding"].rows.values()}
-        self._compare()
 
     def follow(self, event: str, row: Any, old: Any) -> None:
-        match row._table.name:
-            case "Port_Binding" if event == "delete":
-                self.ports.pop(_one(row, "logical_port"), None)
-            case "Port_Binding":
-                self.ports[_one(row, "logical_port")] = row
-            case "SB_Global" | "Chassis_Private":
-                self._compare()
-
-    def _compare(self) -> None:
-        wanted = max((_one(row, "nb_cfg") for row in self.idl.tables["SB_Global"].rows.values()), default=0)
-        former, now = self.behind, self.clock()
-        self.behind = {}
-        for row in self.idl.tables["Chassis_Private"].rows.values():
-            name = _one(row, "name")
-            since = former.get(name)
-            late = _one(row, "nb_cfg") < wanted
-            self.behind[name] = (now if since is None else since) if late else None
+        """Everything is looked up when it is asked for: there are few hosts."""
 
     def turn(self) -> list[Callable[[], None]]:
         return []

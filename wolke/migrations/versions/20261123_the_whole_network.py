@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "05cdd04d5428"
+revision = "92435860b0dc"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
