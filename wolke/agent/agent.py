@@ -20,6 +20,7 @@ import wolke
 from wolke.agent.guests import Guests
 from wolke.agent.link import Link, LinkError
 from wolke.agent.notes import Notes, write_whole
+from wolke.agent.zones import Fabric, Zones
 from wolke.drivers.hypervisor import Disks, DriverError, Hypervisor, VirtualSwitch
 from wolke.wire.seen import Capacity, Seen
 from wolke.wire.wanted import Wanted
@@ -33,6 +34,7 @@ SWEEP_SECONDS = 86400.0  # an image that no disk stands on is kept for up to a d
 FIRST_SWEEP_SECONDS = 3600.0
 LONGEST_WAIT = 5.0  # between two tries to reach the control plane
 WORKERS = 8
+Setting = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,7 @@ class Agent:
     state : directory of the agent's own files, kept over reboots
     clock : seconds that only grow
     metadata : None where guests have no metadata service (hosts in memory)
+    fabric : None where there is no EVPN
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Agent:
         about: About | None = None,
         notes: Notes | None = None,
         metadata: MetadataService | None = None,
+        fabric: Fabric | None = None,
     ) -> None:
         state.mkdir(parents=True, exist_ok=True)
         self.about = about or About(host=host)
@@ -97,7 +101,15 @@ class Agent:
             changed=self.changed,
         )
         self.wanted = Wanted(revision=0, host=host, ovn_remote="")  # older than any
-        self.configured = ""  # the ovn_remote that the virtual switch was given
+        self.configured: Setting | None = None  # what the virtual switch was given
+        self.zones = Zones(
+            switch,
+            physical=self.about.bridge_mappings,
+            own=self.about.encap_ip,
+            clock=clock,
+            changed=self.changed,
+            fabric=fabric,
+        )
         self.configure_due = 0.0
         self.disks, self.sweep_due = disks, clock() + FIRST_SWEEP_SECONDS
         self.errors: dict[str, str] = {}
@@ -144,12 +156,18 @@ class Agent:
         self.guests.accept(slice.servers)
         if self.metadata:
             self.metadata.apply(slice)
+        self.zones.accept(slice.zones)
         self.changed()
 
+    def setting(self) -> Setting:
+        """The southbound database, and the bridges that physical networks and zones stand for."""
+        mappings = self.zones.mappings | self.about.bridge_mappings
+        return self.wanted.ovn_remote, tuple(sorted(mappings.items()))
+
     def configure(self) -> bool:
-        """Give the virtual switch its southbound database, once per address; True when something was done."""
-        remote = self.wanted.ovn_remote
-        if not remote or remote == self.configured or self.clock() < self.configure_due:
+        """Give the virtual switch its southbound database and bridges, once as they are; True when something was done."""
+        remote, mappings = setting = self.setting()
+        if not remote or setting == self.configured or self.clock() < self.configure_due:
             return False
         self.configure_due = self.clock() + CONFIGURE_SECONDS
         try:
@@ -157,14 +175,15 @@ class Agent:
                 host=self.about.host,
                 ovn_remote=remote,
                 encap_ip=self.about.encap_ip,
-                bridge_mappings=self.about.bridge_mappings,
+                bridge_mappings=dict(mappings),
             )
         except DriverError as error:
             log.warning("cannot configure the virtual switch: %s (%s)", error, error.hint)
             self.errors = {"ovs": f"{error} {error.hint}".strip()}
         else:
             self.errors = {}
-            self.configured = remote
+            self.configured = setting
+            self.configure_due = 0.0
         self.changed()
         return True
 
@@ -194,6 +213,8 @@ class Agent:
             booted_at=self.about.booted_at,
             servers=servers,
             removed=removed,
+            tunnel=self.about.encap_ip,
+            zones=self.zones.told,
             errors=self.errors | self.guests.errors() | (self.metadata.errors() if self.metadata else {}),
         )
 
@@ -235,6 +256,7 @@ class Agent:
             done = self.poll()
         except LinkError as error:
             self._lost(error)
+        done |= self.zones.work()
         done |= self.configure()
         if self.guests.look_due <= self.clock():
             self.guests.look_around()
@@ -273,7 +295,7 @@ class Agent:
         """Work until ``stop`` is set. Guests go on without us."""
         threads = [
             threading.Thread(target=work, args=(stop,), name=work.__name__, daemon=True)
-            for work in (self._keep_polling, self._keep_reporting, self._await_end)
+            for work in (self._keep_polling, self._keep_reporting, self.zones.run, self._await_end)
         ]
         for thread in threads:
             thread.start()
@@ -292,11 +314,12 @@ class Agent:
 
     def _await_end(self, stop: threading.Event) -> None:
         stop.wait()
+        self.zones.rung.set()
         self.changed()  # whoever sleeps looks at ``stop``
 
     def _idle_seconds(self) -> float:
         due = self.guests.next_due()
-        if self.wanted.ovn_remote != self.configured:
+        if self.wanted.ovn_remote and self.setting() != self.configured:
             due = min(due, self.configure_due)
         return max(0.01, min(due - self.clock(), 60.0))
 

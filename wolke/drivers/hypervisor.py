@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from wolke.drivers.layout import Layout
 from wolke.wire import seen, wanted
 
 
@@ -107,5 +108,14 @@ class VirtualSwitch(Protocol):
     def remove_port(self, interface: str) -> None: ...
     def ports(self) -> dict[str, str]:
         """Interface name -> logical port, of all that bear an iface-id."""
+
+    def lay(self, layout: Layout) -> dict[str, str]:
+        """Have exactly these bridges and ports of zones, beside all that is not a zone's; what is wrong with a port, by its name.
+
+        Raises
+        ------
+        Refused: a bridge that a port belongs to is not there, or a name is somebody else's
+        Unavailable: Open vSwitch does not answer
+        """
 
     def versions(self) -> dict[str, str]: ...

@@ -12,6 +12,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
 
 from wolke.drivers.hypervisor import DriverError
+from wolke.drivers.laying import operations
+from wolke.drivers.layout import Layout
 from wolke.drivers.ovsdb import Link, Operation
 from wolke.drivers.rows import Refused, Unavailable
 
@@ -19,9 +21,9 @@ INTEGRATION = "br-int"
 ROOT = "Open_vSwitch"
 TABLES = {
     ROOT: ["bridges", "external_ids", "next_cfg", "cur_cfg"],
-    "Bridge": ["name", "ports", "datapath_type", "fail_mode", "other_config"],
-    "Port": ["name", "interfaces"],
-    "Interface": ["name", "external_ids", "error"],
+    "Bridge": ["name", "ports", "datapath_type", "fail_mode", "other_config", "external_ids"],
+    "Port": ["name", "interfaces", "tag", "vlan_mode", "protected", "other_config", "external_ids"],
+    "Interface": ["name", "type", "options", "external_ids", "error"],
 }
 PROGRAMS = {"openvswitch": "ovs-vswitchd", "ovn": "ovn-controller"}
 NAME_LENGTH = 15  # IFNAMSIZ of the kernel, less the final zero
@@ -123,6 +125,27 @@ class VirtualSwitch:
             pairs = [(_one(row, "name"), _map(row, "external_ids")) for row in idl.tables["Interface"].rows.values()]
             return {name: ids["iface-id"] for name, ids in pairs if "iface-id" in ids}
 
+    def lay(self, layout: Layout) -> dict[str, str]:
+        def compose() -> list[Operation]:
+            return operations(self._view.rows, self._view.holders(), layout, self)
+
+        self._change(compose)
+        with self._link.reading():
+            found = {port.name: self._view.named("Interface", port.name) for port in layout.ports}
+            return {name: error for name, row in found.items() if (error := str(_one(row, "error")))}
+
+    def new_bridge(self, name: str, ids: Mapping[str, str]) -> list[Operation]:
+        return self._bridge(name, {"external_ids": dict(ids)})
+
+    @staticmethod
+    def bridge_uuid(name: str) -> str:
+        return "bridge_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+
+    def new_port(
+        self, bridge: list[str], name: str, interface: Mapping[str, Any], port: Mapping[str, Any]
+    ) -> list[Operation]:
+        return self._port(bridge, name, {"name": name, **interface}, port)
+
     def versions(self) -> dict[str, str]:
         return {name: text for name, program in PROGRAMS.items() if (text := version(program))}
 
@@ -147,7 +170,7 @@ class VirtualSwitch:
                 return []
             where = [["_uuid", "==", ["uuid", str(found.uuid)]]]
             return [Operation({"op": "update", "table": "Bridge", "where": where, "row": wrong}, f"bridge {name}")]
-        uuid_name = "bridge_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+        uuid_name = self.bridge_uuid(name)
         insert = {"op": "insert", "table": "Bridge", "uuid-name": uuid_name, "row": {"name": name, **text}}
         joined = ["bridges", "insert", ["set", [["named-uuid", uuid_name]]]]
         return [
@@ -156,15 +179,19 @@ class VirtualSwitch:
             *self._port(["named-uuid", uuid_name], name, {"name": name, "type": "internal"}),
         ]
 
-    def _port(self, bridge: list[str], name: str, interface: dict[str, Any]) -> list[Operation]:
+    def _port(
+        self, bridge: list[str], name: str, interface: Mapping[str, Any], columns: Mapping[str, Any] | None = None
+    ) -> list[Operation]:
         """A port with one interface, both of that name."""
         suffix = "".join(letter if letter.isalnum() else "_" for letter in name)
         port, device = f"port_{suffix}", f"device_{suffix}"
-        row = {"name": name, "interfaces": ["named-uuid", device]}
+        row = {"name": name, "interfaces": ["named-uuid", device], **(columns or {})}
         joined = ["ports", "insert", ["set", [["named-uuid", port]]]]
         where = [["_uuid", "==", bridge]]
         return [
-            Operation({"op": "insert", "table": "Interface", "uuid-name": device, "row": interface}, f"port {name}"),
+            Operation(
+                {"op": "insert", "table": "Interface", "uuid-name": device, "row": dict(interface)}, f"port {name}"
+            ),
             Operation({"op": "insert", "table": "Port", "uuid-name": port, "row": row}, f"port {name}"),
             Operation({"op": "mutate", "table": "Bridge", "where": where, "mutations": [joined]}, f"port {name}"),
         ]
@@ -278,6 +305,17 @@ class _View:
 
     def named(self, table: str, name: str) -> Any:
         return self.rows.get((table, name))
+
+    def holders(self) -> dict[str, str]:
+        """Port -> the bridge that has it."""
+        names = {row.uuid: name for (table, name), row in self.rows.items() if table == "Port"}
+        return {
+            names[atom.value]: bridge
+            for (table, bridge), row in self.rows.items()
+            if table == "Bridge"
+            for atom in row._data["ports"].values
+            if atom.value in names
+        }
 
     def bridge_of(self, interface: str) -> str:
         port = self.named("Port", interface)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wolke.drivers.hypervisor import DriverError
+from wolke.drivers.layout import Layout
 from wolke.drivers.rows import Refused, Unavailable
 from wolke.drivers.vswitch import INTEGRATION, NAME_LENGTH, settings
 
@@ -20,6 +21,7 @@ class VirtualSwitch:
         self.external_ids: dict[str, str] = {}
         self.bridges: dict[str, dict[str, str]] = {}  # bridge -> interface -> logical port
         self._installed: set[str] = set()
+        self.layout = Layout()
 
     def close(self) -> None:
         """Nothing to disconnect from."""
@@ -61,6 +63,22 @@ class VirtualSwitch:
     def ports(self) -> dict[str, str]:
         self._reach()
         return {interface: port for ports in self.bridges.values() for interface, port in ports.items()}
+
+    def lay(self, layout: Layout) -> dict[str, str]:
+        self._reach()
+        for name in set(self.layout.bridges) - set(layout.bridges):
+            self.bridges.pop(name, None)
+        for name, zone in layout.bridges.items():
+            if name in self.bridges and self.layout.bridges.get(name) != zone:
+                raise Refused(f"the bridge {name} is there and no zone's")
+        for port in layout.ports:
+            if port.bridge not in self.bridges and port.bridge not in layout.bridges:
+                raise Refused(f"there is no bridge {port.bridge} for {port.name}")
+        for name in layout.bridges:
+            self.bridges.setdefault(name, {})
+        self.layout = layout
+        missing = [port for port in layout.ports if not port.type and self.devices is not None]
+        return {port.name: "no such device" for port in missing if port.name not in (self.devices or ())}
 
     def versions(self) -> dict[str, str]:
         self._reach()
