@@ -178,7 +178,7 @@ def test_dhcp_options_of_its_own(cloud: Cloud, net: Net) -> None:
     key = f"{subnet['id']} {port['id']}"
     assert lsp(cloud, port).columns["dhcpv4_options"].key == key
     told = cloud.north.table["DHCP_Options", key].columns["options"]
-    assert told["bootfile_name"] == '"pxelinux.0"' and told["tftp_server_address"] == "10.0.0.9"
+    assert told["bootfile_name"] == '"pxelinux.0"' and told["next_server"] == "10.0.0.9"
     assert told["router"] == "10.0.0.1"
     net.update("subnet", subnet["id"], dns_nameservers=["198.51.100.53"])
     cloud.settle()

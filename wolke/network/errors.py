@@ -157,6 +157,42 @@ class IllegalSubnetPoolPrefixUpdate(BadRequest):
     pass
 
 
+class IllegalSubnetPoolUpdate(BadRequest):
+    pass
+
+
+class IllegalSubnetPoolAssociationToAddressScope(BadRequest):
+    pass
+
+
+class IllegalSubnetPoolIpVersionAssociationToAddressScope(BadRequest):
+    pass
+
+
+class NetworkSubnetPoolAffinityError(BadRequest):
+    pass
+
+
+class AddressScopeNotFound(NotFound):
+    pass
+
+
+class AddressScopeInUse(Conflict):
+    pass
+
+
+class AddressScopeUpdateError(BadRequest):
+    pass
+
+
+class AddressScopePrefixConflict(Conflict):
+    pass
+
+
+class NetworkAddressScopeAffinityError(BadRequest):
+    pass
+
+
 class AllowedAddressPairExhausted(BadRequest):
     pass
 
@@ -174,6 +210,10 @@ class PortSecurityPortHasSecurityGroup(Conflict):
 
 
 class DuplicateAddressPairInRequest(BadRequest):
+    pass
+
+
+class MacLearningNeedsNoPortSecurity(Conflict):
     pass
 
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "92435860b0dc"
+revision = "e26fa23f2ae7"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None

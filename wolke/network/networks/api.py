@@ -5,6 +5,7 @@ API: https://docs.openstack.org/api-ref/network/v2/#networks
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -21,15 +22,19 @@ from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import Work, wake_all
-from wolke.network import errors, hooks, rbac
+from wolke.network import dns, errors, hooks, rbac
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.lane import kind
 from wolke.network.networks.rows import rows
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import FixedIp, Port
+from wolke.network.qos import bound
+from wolke.network.qos import policies as qos
 from wolke.network.routers.table import Router
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
+from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
+from wolke.network.zones import rights, segments
 
 GENEVE_BYTES = 58  # outer Ethernet, IPv4 and UDP headers, Geneve with OVN's one option
 ZONE = "nova"  # the one availability zone, named as compute names its own
@@ -55,6 +60,7 @@ class Create(CreateBody):
     physical_network: Text255 | UnsetType | None = field(name="provider:physical_network", default=UNSET)
     segmentation_id: Segment | UnsetType | None = field(name="provider:segmentation_id", default=UNSET)
     dns_domain: Text255 = ""
+    qos_policy_id: Text255 | UnsetType | None = UNSET
     availability_zone_hints: list[str] = []
 
 
@@ -66,6 +72,7 @@ class Update(UpdateBody):
     mtu: Mtu | UnsetType = UNSET
     port_security_enabled: bool | UnsetType = UNSET
     dns_domain: Text255 | UnsetType = UNSET
+    qos_policy_id: Text255 | UnsetType | None = UNSET
 
 
 def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
@@ -75,9 +82,11 @@ def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
     mine = select(of.id, of.network_id).where(of.network_id.in_(ids)).order_by(of.created_at, of.id)
     for subnet_id, network_id in ctx.db.execute(mine):
         subnets.setdefault(network_id, []).append(subnet_id)
+    scopes = address_scopes(ctx.db, ids)
     broken = failing(ctx.db, [network.id for network in found if network.seen_revision == 0])
     provider = networks.sees(ctx, "provider:network_type")
     shared = rbac.shown(ctx, "network", ids)
+    on_zone = set() if provider else rights.own_networks(ctx, [one.id for one in found if one.physical_network])
     shown = []
     for network in found:
         item = standard(network) | {
@@ -90,17 +99,26 @@ def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
             "mtu": network.mtu,
             "port_security_enabled": network.port_security_enabled,
             "dns_domain": network.dns_domain,
+            "qos_policy_id": network.qos_policy_id,
             "availability_zone_hints": network.availability_zone_hints,
             "availability_zones": [ZONE],
-            "ipv4_address_scope": None,
-            "ipv6_address_scope": None,
+            "ipv4_address_scope": scopes.get((network.id, 4)),
+            "ipv6_address_scope": scopes.get((network.id, 6)),
         }
-        if provider:
+        if provider or network.id in on_zone:
             item["provider:network_type"] = network.network_type
             item["provider:physical_network"] = network.physical_network or None
             item["provider:segmentation_id"] = network.segmentation_id or None
         shown.append(item)
     return shown
+
+
+def address_scopes(db: Session, ids: Sequence[str]) -> dict[tuple[str, int], str]:
+    """(network, IP version) -> the scope of the pools that its subnets were cut from."""
+    query = select(Subnet.network_id, SubnetPool.ip_version, SubnetPool.address_scope_id).distinct()
+    query = query.join(SubnetPool, SubnetPool.id == Subnet.subnetpool_id)
+    found = db.execute(query.where(Subnet.network_id.in_(ids), SubnetPool.address_scope_id.is_not(None)))
+    return {(row.network_id, row.ip_version): row.address_scope_id or "" for row in found}
 
 
 def failing(db: Session, ids: Sequence[str]) -> set[str]:
@@ -112,7 +130,7 @@ def failing(db: Session, ids: Sequence[str]) -> set[str]:
 
 
 def visible(ctx: Ctx) -> ColumnElement[bool]:
-    return rbac.visible(ctx, "network", Network.id, rbac.SHARED, rbac.EXTERNAL)
+    return rbac.visible(ctx, "network", Network.id, rbac.SHARED, rbac.EXTERNAL) | rights.opened(ctx)
 
 
 def usable(ctx: Ctx, id: str) -> Network:
@@ -129,7 +147,7 @@ def usable(ctx: Ctx, id: str) -> Network:
 
 def target(ctx: Ctx, project_id: str, network: Any) -> policy.Target:
     """What the rules of something that is to be put on a network look at."""
-    shared = network.id in rbac.shared_with(ctx.db, "network", [network.id], project_id)
+    shared = bool(rbac.shared_with(ctx.db, "network", [network.id], project_id)) or rights.opens(ctx, network.id)
     return policy.Target(project_id, network=network, shared=shared)
 
 
@@ -143,7 +161,17 @@ _operator = {
 _provider = dict.fromkeys(
     ("provider:network_type", "provider:physical_network", "provider:segmentation_id"), policy.admin
 )
-networks: Collection[Network] = Collection(
+
+
+class Networks(Collection[Network]):
+    """Rules of provider attributes look at the zone that a new network is to stand on."""
+
+    def target(self, ctx: Ctx, body: Any) -> policy.Target:
+        on_zone = rights.creates_on(ctx, segments.named(ctx.db, body.physical_network or ""))
+        return policy.Target(self.project_of(ctx, body), on_zone=on_zone)
+
+
+networks = Networks(
     "/v2.0/networks",
     "network",
     "networks",
@@ -162,7 +190,7 @@ networks: Collection[Network] = Collection(
         "status": lambda ctx, values: true() if "ACTIVE" in values else false(),
         "shared": rbac.shared_filter("network", Network),
     },
-    create_guards=_operator | _provider,
+    create_guards=_operator | dict.fromkeys(_provider, rights.may_create),
     update_guards=_operator | _provider,
     show_guards=_provider,
     error=errors.NetworkNotFound,
@@ -181,13 +209,14 @@ def create(ctx: Ctx, body: Create) -> Network:
         admin_state_up=body.admin_state_up,
         external=body.external,
         port_security_enabled=body.port_security_enabled,
-        dns_domain=body.dns_domain,
+        dns_domain=dns.domain_of(body.dns_domain),
+        qos_policy_id=qos.of_new_network(ctx, networks.project_of(ctx, body), body.qos_policy_id),
         availability_zone_hints=body.availability_zone_hints,
         created_at=ctx.now,
         updated_at=ctx.now,
     )
     place(ctx, network, body)
-    largest = largest_mtu(ctx.app.config, network)
+    largest = largest_mtu(ctx.db, ctx.app.config, network)
     network.mtu = checked_mtu(body.mtu, largest)
     if body.is_default:
         only_default(ctx.db, network, body.external)
@@ -207,7 +236,7 @@ def opened(ctx: Ctx, network: Network) -> None:
 
 
 def place(ctx: Ctx, network: Network, body: Create) -> None:
-    """Where its frames go: a tunnel of its own, or a physical network.
+    """Where its frames go: a tunnel of its own, a zone, or a physical network of the site.
 
     Raises
     ------
@@ -216,6 +245,9 @@ def place(ctx: Ctx, network: Network, body: Create) -> None:
     type, physical = body.network_type or "", body.physical_network or ""
     segment = body.segmentation_id or 0
     known = ctx.app.config.physical_networks
+    if zone := segments.named(ctx.db, physical):
+        network.id = str(uuid.uuid4())
+        return segments.place(ctx, network, zone, type, segment)
     if not type and (physical or segment):
         raise errors.InvalidInput("network_type required")
     if type not in ("", "geneve", "flat", "vlan"):
@@ -235,6 +267,7 @@ def place(ctx: Ctx, network: Network, body: Create) -> None:
     if type == "vlan" and not 1 <= segment <= 4094:
         raise errors.InvalidInput("provider:segmentation_id of a vlan network must be in the range (1 through 4094)")
     network.network_type, network.physical_network = type or "geneve", physical
+    segments.refuse_site_segment(ctx.db, physical, type, segment)
     lock(ctx.db, "network/segments")
     taken = select(Network.id).where(Network.network_type == network.network_type)
     taken = taken.where(Network.physical_network == physical)
@@ -261,7 +294,9 @@ def free_tunnel(db: Session) -> int:
     return db.scalar(select(func.min(below.subquery().c[0])).where(below.subquery().c[0].not_in(taken))) or 1
 
 
-def largest_mtu(config: Config, network: Network) -> int:
+def largest_mtu(db: Session, config: Config, network: Network) -> int:
+    if zone := segments.named(db, network.physical_network):
+        return zone.mtu
     if network.physical_network:
         return config.physical_networks[network.physical_network].mtu
     return overlay_mtu(config)
@@ -302,12 +337,20 @@ def update(ctx: Ctx, network: Network, body: Update) -> None:
     elif body.is_default is False:
         network.is_default = False
     if body.mtu is not UNSET:
-        network.mtu = checked_mtu(body.mtu, largest_mtu(ctx.app.config, network))
+        network.mtu = checked_mtu(body.mtu, largest_mtu(ctx.db, ctx.app.config, network))
         wake_tellers(ctx, network.id)
+    if body.dns_domain is not UNSET and (domain := dns.domain_of(body.dns_domain)) != network.dns_domain:
+        network.dns_domain = domain
+        named = select(Port.id).where(Port.network_id == network.id, Port.dns_name != "")
+        wake_all(ctx.db, [("port", id) for id in ctx.db.scalars(named)])
+        wake_tellers(ctx, network.id)
+    if body.qos_policy_id is not UNSET:
+        network.qos_policy_id = qos.usable(ctx, body.qos_policy_id, network.qos_policy_id)
+        bound.wake_inheriting(ctx.db, network.id)
     if body.admin_state_up is not UNSET and body.admin_state_up != network.admin_state_up:
         ports = select(Port.id).where(Port.network_id == network.id)
         wake_all(ctx.db, [("port", id) for id in ctx.db.scalars(ports)])
-    for name in ("name", "description", "admin_state_up", "external", "port_security_enabled", "dns_domain"):
+    for name in ("name", "description", "admin_state_up", "external", "port_security_enabled"):
         if (value := getattr(body, name)) is not UNSET:
             setattr(network, name, value)
 
@@ -378,9 +421,7 @@ def ways_out(db: Session, network_id: str) -> set[str]:
 
 
 _marks = {rbac.SHARED: Network.shared, rbac.EXTERNAL: Network.external}
-rbac.shareable(
-    "network", networks, {rbac.SHARED: guests, rbac.EXTERNAL: ways_out}, changed=share_changed, marks=_marks
-)
+rbac.shareable("network", networks, {rbac.SHARED: guests, rbac.EXTERNAL: ways_out}, changed=share_changed, marks=_marks)
 
 
 @networks.delete

@@ -21,5 +21,6 @@ class Network(Standard):
     network_type: Mapped[str] = mapped_column(default="geneve")  # geneve | flat | vlan
     physical_network: Mapped[str] = mapped_column(default="")  # "" on an overlay
     segmentation_id: Mapped[int] = mapped_column(default=0)  # VLAN tag or Geneve network identifier; 0 on flat ones
+    qos_policy_id: Mapped[str | None] = mapped_column(index=True)  # of its ports that have none of their own
     dns_domain: Mapped[str] = mapped_column(default="")
     availability_zone_hints: Mapped[list[str]] = mapped_column(default=list)

@@ -34,7 +34,7 @@ DhcpOptions = Annotated[list[DhcpOption], Meta(max_length=64)]  # all of them tr
 
 class Create(CreateBody, kw_only=True):
     network_id: Text255
-    mac_address: str | UnsetType = UNSET
+    mac_address: str | UnsetType | None = UNSET
     admin_state_up: bool = True
     device_id: Text255 = ""
     device_owner: Text255 = ""
@@ -45,13 +45,16 @@ class Create(CreateBody, kw_only=True):
     extra_dhcp_opts: DhcpOptions | None = None
     host_id: Text255 | None = field(name="binding:host_id", default=None)
     profile: dict[str, Any] | None = field(name="binding:profile", default=None)
-    vnic_type: Literal["normal"] = field(name="binding:vnic_type", default="normal")
+    vnic_type: str = field(name="binding:vnic_type", default="normal")
     dns_name: str = ""
+    dns_domain: str = ""
+    mac_learning_enabled: bool | UnsetType | None = UNSET
+    qos_policy_id: Text255 | None = None
     tags: Annotated[list[Annotated[str, Meta(min_length=1, max_length=60)]], Meta(max_length=50)] = []
 
 
 class Update(UpdateBody):
-    mac_address: str | UnsetType = UNSET
+    mac_address: str | UnsetType | None = UNSET
     admin_state_up: bool | UnsetType = UNSET
     device_id: Text255 | UnsetType = UNSET
     device_owner: Text255 | UnsetType = UNSET
@@ -62,5 +65,9 @@ class Update(UpdateBody):
     extra_dhcp_opts: DhcpOptions | UnsetType | None = UNSET
     host_id: Text255 | UnsetType | None = field(name="binding:host_id", default=UNSET)
     profile: dict[str, Any] | UnsetType | None = field(name="binding:profile", default=UNSET)
-    vnic_type: Literal["normal"] | UnsetType = field(name="binding:vnic_type", default=UNSET)
+    vnic_type: str | UnsetType = field(name="binding:vnic_type", default=UNSET)
     dns_name: str | UnsetType = UNSET
+    dns_domain: str | UnsetType = UNSET
+    mac_learning_enabled: bool | UnsetType | None = UNSET
+    qos_policy_id: Text255 | UnsetType | None = UNSET
+    data_plane_status: Literal["ACTIVE", "DOWN"] | UnsetType | None = UNSET

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from wolke.core.errors import BadRequest
 from wolke.network import errors
+from wolke.network.ports import dhcp
 from wolke.network.ports.bodies import DhcpOption, Fixed, Pair
 from wolke.network.ports.make import Wanted
 from wolke.network.subnets.checks import address
 
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 MAX_PAIRS = 10
+VNIC_TYPES = ("normal",)
 
 
 def mac_of(text: str) -> str:
@@ -49,6 +50,10 @@ def pairs_of(pairs: Sequence[Pair] | UnsetType | None, own_mac: str) -> list[dic
             raise BadRequest(
                 f"Invalid input for allowed_address_pairs. Reason: '{pair.ip_address}' is not a valid IP address or CIDR."
             ) from error
+        if net.is_multicast:
+            raise BadRequest(
+                f"Invalid input for allowed_address_pairs. Reason: '{pair.ip_address}' is multicast: nobody sends from there."
+            )
         ip = str(net) if "/" in pair.ip_address else str(net.network_address)
         one = {"ip_address": ip, "mac_address": mac_of(pair.mac_address) if pair.mac_address else own_mac}
         if one in found:
@@ -62,17 +67,32 @@ def pairs_of(pairs: Sequence[Pair] | UnsetType | None, own_mac: str) -> list[dic
 
 
 def options_of(options: Sequence[DhcpOption] | None) -> list[dict[str, Any]]:
-    return [
-        {"opt_name": option.opt_name, "opt_value": option.opt_value, "ip_version": option.ip_version}
-        for option in options or ()
-        if option.opt_value is not None
-    ]
+    """Raises BadRequest: OVN knows no such option, or not with this value."""
+    found = []
+    for option in options or ():
+        if option.opt_value is None:
+            continue
+        try:
+            dhcp.check(option.opt_name, option.opt_value, option.ip_version)
+        except ValueError as error:
+            raise BadRequest(f"Invalid input for extra_dhcp_opts. Reason: {error}.") from error
+        found.append({"opt_name": option.opt_name, "opt_value": option.opt_value, "ip_version": option.ip_version})
+    return found
 
 
-def dns_name_of(text: str) -> str:
-    if text and not NAME.fullmatch(text):
+def vnic_type_of(text: str) -> str:
+    """Raises BadRequest: no host has cards of this kind."""
+    if text not in VNIC_TYPES:
         raise BadRequest(
-            f"Invalid input for dns_name. Reason: '{text}' not a valid PQDN or FQDN. Reason: Must be letters, digits and"
-            " hyphens, at most 63 characters."
+            f"Invalid input for binding:vnic_type. Reason: '{text}' is not one of {', '.join(VNIC_TYPES)}."
         )
-    return text.lower()
+    return text
+
+
+def learning_of(wanted: bool | UnsetType | None, secure: bool) -> bool | None:
+    """Whether a port learns what MACs are behind it. Raises MacLearningNeedsNoPortSecurity."""
+    if wanted and secure:
+        raise errors.MacLearningNeedsNoPortSecurity(
+            "mac_learning_enabled: MACs are learnt only on a port whose port_security_enabled is false."
+        )
+    return None if wanted is UNSET else wanted

@@ -39,6 +39,11 @@ def owner_or_net_owner(caller: Caller, target: Any) -> bool:
     return policy.member(caller, target) or net_owner(caller, target)
 
 
+def monitor(caller: Caller, target: Any) -> bool:
+    """The operator's monitor of the hosts' networks."""
+    return policy.admin(caller, target) or "data_plane_integrator" in caller.roles
+
+
 CREATE = {
     "mac_address": net_owner,
     "fixed_ips": net_user,
@@ -47,6 +52,6 @@ CREATE = {
     "binding:host_id": operator,
     "binding:profile": operator,
 }
-UPDATE = {**CREATE, "mac_address": operator}
+UPDATE = {**CREATE, "mac_address": operator, "data_plane_status": monitor}
 NETWORK_DEVICE = net_owner  # who may call a port one of the network's own devices
 SHOW = dict.fromkeys(("binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details"), operator)

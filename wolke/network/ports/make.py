@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from wolke.core.http import Ctx
-from wolke.network import errors, security_groups
+from wolke.network import errors, hooks, security_groups
 from wolke.network.ports import ipam
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.subnets.checks import eui64, is_auto
@@ -60,6 +60,9 @@ class Wish:
     vnic_type: str = "normal"
     profile: dict[str, Any] = field(default_factory=dict)
     dns_name: str = ""
+    dns_domain: str = ""
+    mac_learning: bool | None = None
+    qos_policy_id: str | None = None
     tags: list[str] = field(default_factory=list)
 
 
@@ -109,6 +112,9 @@ def new_port(ctx: Ctx, network: Any, wish: Wish) -> Port:
         vnic_type=wish.vnic_type,
         profile=wish.profile,
         dns_name=wish.dns_name,
+        dns_domain=wish.dns_domain,
+        mac_learning=wish.mac_learning,
+        qos_policy_id=wish.qos_policy_id,
         tags=wish.tags,
         created_at=ctx.now,
         updated_at=ctx.now,
@@ -117,6 +123,8 @@ def new_port(ctx: Ctx, network: Any, wish: Wish) -> Port:
     ctx.db.flush()
     add_addresses(ctx.db, port, addresses)
     ctx.db.add_all(PortSecurityGroup(port_id=port.id, group_id=group) for group in groups)
+    for listener in hooks.port_comes:
+        listener(ctx, network, port)
     ctx.wake("port", port.id)
     return port
 

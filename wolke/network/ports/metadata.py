@@ -1,7 +1,8 @@
 """A network's metadata port: where its servers reach the metadata service, and where DHCP is answered from without a gateway.
 
-One per network that has an IPv4 subnet with DHCP, with an address on each of those. Its logical port is of type ``localport``:
-every host that has a server of the network has one.
+One per network that has a subnet with DHCP, with an address on each of those that are IPv4; at fe80::a9fe:a9fe it is reached without any
+address of its own, so a network with IPv6 alone has one too. Its logical port is of type ``localport``: every host that has a server of
+the network has one.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ OWNER = "network:distributed"
 
 def keep(ctx: Ctx, network: Any) -> None:
     """Make the port agree with the network's subnets, in the transaction that changes them."""
-    subnets = {s.id: s for s in subnets_of(ctx.db, network.id) if s.ip_version == 4 and s.enable_dhcp}
+    told = [subnet for subnet in subnets_of(ctx.db, network.id) if subnet.enable_dhcp]
+    subnets = {subnet.id: subnet for subnet in told if subnet.ip_version == 4}
     here = (Port.network_id == network.id) & (Port.device_owner == OWNER)
     port = ctx.db.scalars(select(Port).where(here)).first()
     if port is None:
-        if not subnets:
+        if not told:
             return
         device = names.metadata_device(network.id)
         wish = Wish(project_id=network.project_id, device_id=device, device_owner=OWNER, fixed_ips=())

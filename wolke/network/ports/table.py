@@ -28,6 +28,11 @@ class Port(Standard):
     vnic_type: Mapped[str] = mapped_column(default="normal")
     profile: Mapped[dict[str, Any]] = mapped_column(default=dict)
     dns_name: Mapped[str] = mapped_column(default="")
+    dns_domain: Mapped[str] = mapped_column(default="")  # with a dot at its end; "": the network's, else the cloud's
+    mac_learning: Mapped[bool | None]  # None: where port security is off
+    qos_policy_id: Mapped[str | None] = mapped_column(index=True)
+    data_plane_status: Mapped[str | None]  # what a monitor of the operator's says of the host's network
+    shut: Mapped[bool] = mapped_column(default=False)  # a right on its zone was revoked: nothing passes
     # seen: by the northbound lane
     seen_up: Mapped[bool] = mapped_column(default=False)  # a chassis has plugged it
 
@@ -50,3 +55,14 @@ class PortSecurityGroup(Base):
 
     port_id: Mapped[str] = mapped_column(ForeignKey("port.id", ondelete="CASCADE"), primary_key=True)
     group_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
+class PortBinding(Base):
+    """Another host that a port is made ready for (live migration); the one where it is stands in the port."""
+
+    __tablename__ = "port_binding"
+
+    port_id: Mapped[str] = mapped_column(ForeignKey("port.id", ondelete="CASCADE"), primary_key=True)
+    host: Mapped[str] = mapped_column(primary_key=True)
+    vnic_type: Mapped[str] = mapped_column(default="normal")
+    profile: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, or_, select
+from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.orm import Session
 
+from wolke.core.collection import TRUTH
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
+from wolke.network import dns
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.service import standard
+from wolke.network.trunks.facts import details, tagged
 
 VIF_DETAILS = {"port_filter": True, "connectivity": "l2", "bound_drivers": {"0": "ovn"}}
 NO_STATUS = "network:floatingip"  # its address is all there is of it: OVN has no port that could be up
@@ -23,16 +27,7 @@ def status_of(port: Any) -> str:
     """ACTIVE once a host has plugged the port."""
     if port.device_owner == NO_STATUS:
         return "N/A"
-    return "ACTIVE" if port.seen_up else "DOWN"
-
-
-def hostname(port: Any, ip: str) -> str:
-    """
-    >>> from types import SimpleNamespace
-    >>> hostname(SimpleNamespace(dns_name=""), "10.0.0.5")
-    'host-10-0-0-5'
-    """
-    return port.dns_name or "host-" + ip.replace(".", "-").replace(":", "-")
+    return "ACTIVE" if port.seen_up and not port.shut else "DOWN"
 
 
 def fixed_ips(db: Session, port_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
@@ -52,7 +47,45 @@ def groups(db: Session, port_ids: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def one(port: Any, ips: Sequence[Mapping[str, str]], members: Sequence[str], domain: str, operator: bool) -> Json:
+def learns(port: Any) -> bool:
+    """Whether MACs are learnt behind a port: by itself where port security is off."""
+    return not port.port_security_enabled if port.mac_learning is None else port.mac_learning
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a port shows that stands elsewhere."""
+
+    fixed_ips: Sequence[Mapping[str, str]]
+    groups: Sequence[str]
+    qos_policy_id: str | None  # its network's
+    dns_domain: str  # its network's
+    trunk: Json | None  # of a parent port
+    host: str  # where it is, or its parent where it is a trunk's subport
+
+
+def beside(db: Session, found: Sequence[Any]) -> dict[str, Beside]:
+    """For a page of ports in a constant number of statements."""
+    ids = [port.id for port in found]
+    ips, members, trunks, parents = fixed_ips(db, ids), groups(db, ids), details(db, ids), tagged(db, ids)
+    of = select(Network.id, Network.qos_policy_id, Network.dns_domain)
+    networks = {row.id: row for row in db.execute(of.where(Network.id.in_({port.network_id for port in found})))}
+    hosts: dict[str, str] = {}
+    if parents:
+        where = select(Port.id, Port.host).where(Port.id.in_({parent for parent, _ in parents.values()}))
+        hosts = {row.id: row.host for row in db.execute(where)}
+    return {
+        port.id: Beside(
+            ips.get(port.id, ()), members.get(port.id, ()), networks[port.network_id].qos_policy_id,
+            networks[port.network_id].dns_domain, trunks.get(port.id),
+            hosts[parents[port.id][0]] if port.id in parents else port.host,
+        )
+        for port in found
+    }  # fmt: skip
+
+
+def one(port: Any, beside: Beside, cloud_domain: str, operator: bool) -> Json:
+    ips, domain = beside.fixed_ips, dns.domain(port.dns_domain, beside.dns_domain, cloud_domain)
     shown = standard(port) | {
         "network_id": port.network_id,
         "mac_address": port.mac_address,
@@ -61,34 +94,45 @@ def one(port: Any, ips: Sequence[Mapping[str, str]], members: Sequence[str], dom
         "device_id": port.device_id,
         "device_owner": port.device_owner,
         "fixed_ips": ips,
-        "security_groups": members,
+        "security_groups": beside.groups,
         "port_security_enabled": port.port_security_enabled,
         "allowed_address_pairs": port.allowed_address_pairs,
         "extra_dhcp_opts": port.extra_dhcp_opts,
         "binding:vnic_type": port.vnic_type,
+        "mac_learning_enabled": learns(port),
+        "data_plane_status": port.data_plane_status,
+        "qos_policy_id": port.qos_policy_id,
+        "qos_network_policy_id": beside.qos_policy_id,
         "dns_name": port.dns_name,
+        "dns_domain": port.dns_domain,
         "dns_assignment": [
             {
                 "ip_address": ip["ip_address"],
-                "hostname": (name := hostname(port, ip["ip_address"])),
+                "hostname": (name := dns.hostname(port.dns_name, ip["ip_address"])),
                 "fqdn": f"{name}.{domain}.",
             }
             for ip in ips
         ],
         "ip_allocation": "immediate" if ips else "none",
     }
+    if beside.trunk:
+        shown["trunk_details"] = beside.trunk
     if operator:
-        shown["binding:host_id"] = port.host
+        shown["binding:host_id"] = beside.host
         shown["binding:profile"] = port.profile
-        shown["binding:vif_type"] = "ovs" if port.host else "unbound"
-        shown["binding:vif_details"] = VIF_DETAILS if port.host else {}
+        shown["binding:vif_type"] = vif_type(beside.host)
+        shown["binding:vif_details"] = VIF_DETAILS if beside.host else {}
     return shown
+
+
+def vif_type(host: str) -> str:
+    return "ovs" if host else "unbound"
 
 
 # Filters -------------------------------------------------------------------------------------------------------------
 def by_status(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
-    bare = Port.device_owner == NO_STATUS
-    meant = {"ACTIVE": Port.seen_up & ~bare, "DOWN": ~Port.seen_up & ~bare, "N/A": bare}
+    bare, up = Port.device_owner == NO_STATUS, Port.seen_up & ~Port.shut
+    meant = {"ACTIVE": up & ~bare, "DOWN": ~up & ~bare, "N/A": bare}
     return or_(false(), *(meant[value] for value in values if value in meant))
 
 
@@ -122,7 +166,20 @@ def by_mac(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
     return Port.mac_address.in_([value.lower() for value in values])
 
 
-FILTERS = {"status": by_status, "fixed_ips": by_fixed_ips, "security_groups": by_groups, "mac_address": by_mac}
+def by_learning(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    if unknown := [value for value in values if value.lower() not in TRUTH]:
+        raise BadRequest(f"Invalid input for mac_learning_enabled: '{unknown[0]}' is not true or false")
+    learns = func.coalesce(Port.mac_learning, ~Port.port_security_enabled)
+    return learns.in_([TRUTH[value.lower()] for value in values])
+
+
+FILTERS = {
+    "mac_learning_enabled": by_learning,
+    "status": by_status,
+    "fixed_ips": by_fixed_ips,
+    "security_groups": by_groups,
+    "mac_address": by_mac,
+}
 
 
 def visible(ctx: Ctx) -> ColumnElement[bool]:

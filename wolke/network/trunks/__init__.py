@@ -1,0 +1,1 @@
+"""Trunks: several networks through one card of a server, told apart by VLAN tags."""
