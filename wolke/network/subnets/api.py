@@ -29,8 +29,9 @@ from wolke.network.networks.table import Network
 from wolke.network.ports import metadata
 from wolke.network.ports.make import Given, add_addresses, addresses_of, free_eui64, is_trusted
 from wolke.network.ports.table import FixedIp, Port
+from wolke.network.routed import published
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
-from wolke.network.subnetpools import allocate, pool_for
+from wolke.network.subnetpools.cutting import allocate, check_affinity, pool_for
 from wolke.network.subnets import checks
 from wolke.network.subnets.rows import rows
 from wolke.network.subnets.table import Subnet
@@ -142,6 +143,8 @@ def create(ctx: Ctx, body: Create) -> Subnet:
     addressing = body.ipv6_address_mode or None
     siblings = list(ctx.db.execute(select(Subnet.cidr).where(Subnet.network_id == network.id)).scalars())
     net, subnetpool_id = place(ctx, body, network)
+    if subnetpool_id and not network.external and published.is_counted(ctx.db, subnetpool_id):
+        ctx.claim(subnets.project_of(ctx, body), routed_prefix=1)
     checks.check_cidr(net, siblings, network.id, dhcp=body.enable_dhcp)
     checks.check_modes(net, ra, addressing, dhcp=body.enable_dhcp)
     if net.version == 6 and network.mtu < IPV6_MIN_MTU:
@@ -177,7 +180,7 @@ def create(ctx: Ctx, body: Create) -> Subnet:
     ctx.db.flush()
     if checks.is_auto(subnet):
         address_ports(ctx, subnet)
-    if subnet.ip_version == 4 and subnet.enable_dhcp:
+    if subnet.enable_dhcp:
         metadata.keep(ctx, network)
     return subnet
 
@@ -185,6 +188,7 @@ def create(ctx: Ctx, body: Create) -> Subnet:
 def place(ctx: Ctx, body: Create, network: Network) -> tuple[checks.Net, str | None]:
     """The CIDR: as it was given, or cut from a pool."""
     pool = pool_for(ctx, body)
+    check_affinity(ctx, network.id, body.ip_version, pool)
     if body.cidr and body.prefixlen is not UNSET:
         raise BadRequest("Bad subnets request: cidr and prefixlen must not be supplied together.")
     if pool is None and not body.cidr:
@@ -258,10 +262,8 @@ def switch_dhcp(ctx: Ctx, subnet: Subnet, on: bool) -> None:
     elif subnet.ipv6_ra_mode or subnet.ipv6_address_mode:
         raise errors.InvalidInput("Cannot disable enable_dhcp with ipv6 attributes set")
     subnet.enable_dhcp = on
-    if subnet.ip_version == 4:
-        network = ctx.db.get(Network, subnet.network_id)
-        ctx.db.flush()
-        metadata.keep(ctx, network)
+    ctx.db.flush()
+    metadata.keep(ctx, ctx.db.get(Network, subnet.network_id))
 
 
 def wake_ports(ctx: Ctx, subnet: Subnet, *, everyone: bool) -> None:
@@ -308,9 +310,8 @@ def holds(subnet: Subnet, device_owner: str) -> bool:
 
 
 def drop_metadata(ctx: Ctx, subnet: Subnet) -> None:
-    """The metadata port goes with the last IPv4 subnet that has DHCP."""
-    others = (Subnet.network_id == subnet.network_id) & (Subnet.id != subnet.id)
-    others &= (Subnet.ip_version == 4) & Subnet.enable_dhcp
+    """The metadata port goes with the last subnet that has DHCP."""
+    others = (Subnet.network_id == subnet.network_id) & (Subnet.id != subnet.id) & Subnet.enable_dhcp
     if ctx.db.execute(select(Subnet.id).where(others).limit(1)).first() is None:
         mine = (Port.network_id == subnet.network_id) & (Port.device_owner == metadata.OWNER)
         ids: Sequence[str] = ctx.db.scalars(select(Port.id).where(mine)).all()

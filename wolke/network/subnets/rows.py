@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from wolke.core.config import Config
 from wolke.drivers.rows import Row
-from wolke.network import names
+from wolke.network import dns, names
 from wolke.network.lane import Site
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import FixedIp, Port
@@ -34,7 +34,8 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
 
 def dhcp(db: Session, ids: Sequence[str], config: Config) -> dict[str, tuple[Any, dict[str, str]]]:
     """Subnets that DHCP serves, by id: the row and its options."""
-    query = select(Subnet.__table__, Network.mtu).join(Network, Network.id == Subnet.network_id)
+    query = select(Subnet.__table__, Network.mtu, Network.dns_domain)
+    query = query.join(Network, Network.id == Subnet.network_id)
     subnets = db.execute(query.where(Subnet.id.in_(ids), Subnet.enable_dhcp)).all()
     metadata = metadata_addresses(db, [subnet.id for subnet in subnets])
     found = {}
@@ -63,7 +64,7 @@ def v4_options(subnet: Any, metadata: Mapping[str, str], config: Config) -> dict
         "server_mac": server_mac(subnet.id),
         "lease_time": str(LEASE_SECONDS),
         "mtu": str(subnet.mtu),
-        "domain_name": f'"{config.dns_domain}"',
+        "domain_name": f'"{dns.domain("", subnet.dns_domain, config.dns_domain)}"',
     }
     if subnet.gateway_ip:
         options["router"] = subnet.gateway_ip
@@ -83,7 +84,8 @@ def v6_options(subnet: Any, config: Config) -> dict[str, str]:
     """Options of DHCPv6; none where ports make their own addresses and ask nobody."""
     if subnet.ipv6_address_mode in (None, "slaac"):
         return {}
-    options = {"server_id": server_mac(subnet.id), "domain_search": f'"{config.dns_domain}"'}
+    domain = dns.domain("", subnet.dns_domain, config.dns_domain)
+    options = {"server_id": server_mac(subnet.id), "domain_search": f'"{domain}"'}
     if servers := nameservers(subnet, config):
         options["dns_server"] = braces(servers)
     if subnet.ipv6_address_mode == "dhcpv6-stateless":

@@ -1,0 +1,76 @@
+"""``GET /wolke/v1/prefixes``: what must be routed to the cloud, and by which next hop.
+
+An operator without BGP feeds his own routers from it; a project sees its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wolke.core import policy
+from wolke.core.db import Json
+from wolke.core.errors import BadRequest
+from wolke.core.http import Ctx
+from wolke.core.paging import whole_number
+from wolke.network.routed.published import Published, published
+from wolke.v1 import v1
+
+rule = policy.rule("wolke:get_prefix", policy.reader)
+FILTERS: dict[str, Callable[[Published], str]] = {
+    "prefix": lambda one: one.prefix,
+    "project_id": lambda one: one.project_id,
+    "router_id": lambda one: one.router_id,
+    "external_network_id": lambda one: one.external_network_id,
+    "ip_version": lambda one: str(one.ip_version),
+    "kind": lambda one: one.kind,
+}
+
+
+def view(one: Published) -> Json:
+    return {
+        "prefix": one.prefix,
+        "ip_version": one.ip_version,
+        "kind": one.kind,
+        "subnet_id": one.id if one.kind == "subnet" else None,
+        "floating_ip_id": one.id if one.kind == "floating_ip" else None,
+        "project_id": one.project_id,
+        "router_id": one.router_id,
+        "external_network_id": one.external_network_id,
+        "next_hop": one.next_hop,
+        "next_hop_mac_address": one.mac_address,
+    }
+
+
+@v1.call("GET", "/prefixes", rule=rule)
+def list_prefixes(ctx: Ctx) -> Json:
+    """Prefixes and floating IPs that are routed to the cloud, each with its next hop."""
+    everybody = ctx.allows(rule, policy.Target(None))
+    if not everybody:
+        ctx.require(rule, policy.Target(ctx.caller.project_id))
+    found = [one for one in published(ctx.db) if everybody or one.project_id == ctx.caller.project_id]
+    for name in ctx.query:
+        if name in ("limit", "marker"):
+            continue
+        if name not in FILTERS:
+            known = ", ".join(sorted([*FILTERS, "limit", "marker"]))
+            raise BadRequest(f"Invalid query parameter '{name}': use one of {known}")
+        values = ctx.query.getlist(name)
+        found = [one for one in found if FILTERS[name](one) in values]
+    return {"prefixes": [view(one) for one in page(ctx, found)]}
+
+
+def page(ctx: Ctx, found: list[Published]) -> list[Published]:
+    """``marker`` is the last prefix of the page before."""
+    if marker := ctx.query.get("marker"):
+        places = [at for at, one in enumerate(found) if one.prefix == marker]
+        if not places:
+            raise BadRequest(f"Invalid input for marker: '{marker}' is none of the prefixes")
+        found = found[places[-1] + 1 :]
+    limit: Any = ctx.query.get("limit")
+    if limit is None:
+        return found
+    number = whole_number(limit)
+    if number is None:
+        raise BadRequest(f"Invalid input for limit: '{limit}' is not a whole number of at least 0")
+    return found[:number]
