@@ -126,6 +126,7 @@ def allowed(group: Group, rule: Rule, direction: str, packet: Packet, at: Thing)
         one,
         f"{direction} rule {rule.id} of {thing('security_group', group)} allows {traffic(packet)}",
         at,
+        direction,
     )
 
 
@@ -167,10 +168,10 @@ def refusal(groups: list[Group], direction: str, packet: Packet, here: Thing) ->
     far = f"from {packet.source}" if direction == "ingress" else f"to {packet.destination}"
     if not groups:
         why = f"{here} has port security and no security group, so nothing passes"
-        return blocked(NO_RULE, here, why, here)
+        return blocked(NO_RULE, here, why, here, direction)
     bare = [group for group in groups if packet.answer and not group.stateful]
     asked = bare or groups
     names = " and ".join(str(thing("security_group", group)) for group in asked)
     what = f"the answer ({traffic(packet)})" if packet.answer else traffic(packet)
     why = f"no {direction} rule of {'stateless ' if bare else ''}{names} on {here} allows {what} {far}"
-    return blocked(NO_RULE, thing("security_group", asked[0]), why, here)
+    return blocked(NO_RULE, thing("security_group", asked[0]), why, here, direction)

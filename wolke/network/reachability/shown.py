@@ -25,8 +25,13 @@ def view(verdict: Verdict, picture: Picture, project_id: str | None) -> Json:
 
     def decided(one: Decision) -> Json:
         if hidden(one.thing) or hidden(one.at):
-            return {"kind": "other_side", "type": "other_side", "id": "", "name": "", "at": OTHER}
-        return {"kind": one.kind, **plate(one.thing), "at": plate(one.at) if one.at else None}
+            return {"kind": "other_side", "type": "other_side", "id": "", "name": "", "at": OTHER, "direction": ""}
+        return {
+            "kind": one.kind,
+            **plate(one.thing),
+            "at": plate(one.at) if one.at else None,
+            "direction": one.direction,
+        }
 
     def hops(way: Sequence[Hop]) -> list[Json]:
         found: list[Json] = []
@@ -46,6 +51,8 @@ def view(verdict: Verdict, picture: Picture, project_id: str | None) -> Json:
         "reachable": verdict.reachable,
         "decided_by": decided(verdict.decision),
         "sentence": sentence,
+        "way": verdict.way,
+        "stopped": packet(verdict.stopped) if verdict.stopped and not secret else None,
         "packet": packet(verdict.asked) if verdict.asked else None,
         "hops": hops(verdict.there),
         "hops_back": hops(verdict.back),

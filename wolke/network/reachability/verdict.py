@@ -62,6 +62,7 @@ class Decision:
     thing: Thing
     why: str
     at: Thing | None = None
+    direction: str = ""  # ingress | egress, of groups and the doorman
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,9 @@ class Verdict:
     back: tuple[Hop, ...] = ()
     sentence: str = ""
     asked: Packet | None = None
+    stopped: Packet | None = None  # as it was where it got no further
     target: Thing | None = None
+    way: str = "there"  # there | back: where it was decided
 
 
 class Blocked(Exception):
@@ -93,8 +96,8 @@ class Blocked(Exception):
         self.decision = decision
 
 
-def blocked(kind: str, of: Thing, why: str, at: Thing | None = None) -> Blocked:
-    return Blocked(Decision(kind, of, why, at))
+def blocked(kind: str, of: Thing, why: str, at: Thing | None = None, direction: str = "") -> Blocked:
+    return Blocked(Decision(kind, of, why, at, direction))
 
 
 NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}

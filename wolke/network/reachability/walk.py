@@ -88,6 +88,7 @@ class Walk:
         self.hops: list[Hop] = []
         self.last_rule: Decision | None = None
         self.left_by: Router | None = None  # towards the world outside
+        self.now: Packet | None = None  # the packet where it is
 
     # Both ways -------------------------------------------------------------------------------------------------------
     def verdict(self, source: Port | None, packet: Packet, mac: str = "") -> Verdict:
@@ -101,7 +102,7 @@ class Walk:
             )
             there, self.hops = tuple(self.hops), []
             if isinstance(arrived, Router):
-                return Verdict(True, decision, there, (), self._yes(end, decision), packet, end)
+                return Verdict(True, decision, there, (), self._yes(end, decision), packet, None, end)
             back = answer_to(got)
             home, _, last = self.send(arrived, back, "", back=True)
             if home is not source:
@@ -118,8 +119,10 @@ class Walk:
             way = "on the way back" if there else "on the way there"
             sentence = f"No: {way}, {no.decision.why}."
             hops, rest = (there, tuple(self.hops)) if there else (tuple(self.hops), ())
-            return Verdict(False, no.decision, hops, rest, sentence, packet, end)
-        return Verdict(True, decision, there, tuple(self.hops), self._yes(end, decision), packet, end)
+            return Verdict(
+                False, no.decision, hops, rest, sentence, packet, self.now, end, "back" if there else "there"
+            )
+        return Verdict(True, decision, there, tuple(self.hops), self._yes(end, decision), packet, None, end)
 
     @staticmethod
     def _yes(end: Thing, decision: Decision) -> str:
@@ -164,6 +167,7 @@ class Walk:
             raise blocked(ADMIN_DOWN, its, f"{its} is switched off (admin_state_up)", here)
 
     def from_guest(self, port: Port, packet: Packet, mac: str) -> tuple[Port | Router | None, Thing, Packet]:
+        self.now = packet
         nexthop = way_of_guest(self.picture, port, packet)
         check_sender(port, packet, mac)
         rule = pass_groups(self.picture, self.zones, port, "egress", packet)
@@ -196,6 +200,7 @@ class Walk:
     # Switches --------------------------------------------------------------------------------------------------------
     def across(self, network: Network, packet: Packet, nexthop: Ip) -> tuple[Port | Router | None, Thing, Packet]:
         """To whoever has an address on a network."""
+        self.now = packet
         port = self.picture.holders.get((network.id, nexthop))
         if port is None:
             port = next(iter(self.picture.by_pair.get((network.id, nexthop), ())), None)
@@ -252,6 +257,7 @@ class Walk:
             before = packet
             packet, by = self.translations.inward(router, packet)
             if by:
+                self.now = packet
                 self.hop(here, f"destination {before.destination} became {packet.destination} ({by})", packet)
         if any(leg.has(packet.destination) for leg in self.picture.legs[router.id]) and not self.translated(
             router, packet
@@ -285,6 +291,7 @@ class Walk:
             before = packet
             packet, by = self.translations.outward(router, port, packet)
             if by:
+                self.now = packet
                 self.hop(here, f"source {before.source} became {packet.source} ({by})", packet)
             self.left_by = router
             if self.translations.loops_back(router, port, packet):
@@ -328,6 +335,7 @@ class Walk:
         return None
 
     def from_outside(self, packet: Packet, *, back: bool) -> tuple[Port | Router | None, Thing, Packet]:
+        self.now = packet
         found = self.entrance(packet)
         if found is None:
             if back and self.left_by:
