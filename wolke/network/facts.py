@@ -126,13 +126,14 @@ def _ports(db: Session, condition: ColumnElement[bool]) -> list[PortFacts]:
 def metadata_ports(db: Session, network_ids: Sequence[str]) -> dict[str, MetadataPort]:
     """The metadata port of each network that has one."""
     query = select(Port.id, Port.network_id, Port.mac_address, Network.mtu, FixedIp.ip_address, Subnet.cidr)
-    query = query.join(Network, Network.id == Port.network_id).join(FixedIp, FixedIp.port_id == Port.id)
-    query = query.join(Subnet, Subnet.id == FixedIp.subnet_id)
+    query = query.join(Network, Network.id == Port.network_id).outerjoin(FixedIp, FixedIp.port_id == Port.id)
+    query = query.outerjoin(Subnet, Subnet.id == FixedIp.subnet_id)
     query = query.where(Port.network_id.in_(network_ids), Port.device_owner == metadata.OWNER)
     found: dict[str, MetadataPort] = {}
     for id, network_id, mac, mtu, ip, cidr in db.execute(query.order_by(FixedIp.port_id, FixedIp.position)):
         port = found.setdefault(network_id, MetadataPort(id=id, network_id=network_id, mac=mac, mtu=mtu, addresses=[]))
-        port.addresses.append(f"{ip}/{cidr.partition('/')[2]}")
+        if ip:  # on a network with IPv6 alone the well-known link-local address is all it has
+            port.addresses.append(f"{ip}/{cidr.partition('/')[2]}")
     return found
 
 

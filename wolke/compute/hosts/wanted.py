@@ -16,6 +16,7 @@ from wolke.core.app import App
 from wolke.core.db import iso
 from wolke.image.table import Image
 from wolke.network import facts
+from wolke.network.bgp import hosts as bgp
 from wolke.network.facts import PortFacts
 from wolke.network.zones import hosts as zones
 from wolke.wire import wanted
@@ -45,6 +46,7 @@ def slice_of(db: Session, app: App, host: str) -> Wanted:
         servers=servers,
         metadata_ports=metadata_ports(db, living),
         zones=zones.wanted_zones(db),
+        bgp=bgp.wanted_speakers(db, app.vault, host),
     )
 
 
