@@ -18,6 +18,7 @@ variable "other_project" {
   description = "id of a project that things are shared with"
 }
 variable "stage" {
+  type    = number
   default = 1
 }
 
@@ -37,6 +38,7 @@ resource "openstack_networking_network_v2" "net" {
 
 resource "openstack_networking_network_v2" "lan" {
   name = "tofu-lan"
+  mtu  = 1300
 }
 
 resource "openstack_networking_addressscope_v2" "scope" {
@@ -46,7 +48,7 @@ resource "openstack_networking_addressscope_v2" "scope" {
 
 resource "openstack_networking_subnetpool_v2" "pool" {
   name              = "tofu-${local.words}"
-  prefixes          = local.second ? ["10.40.0.0/16", "10.41.0.0/16"] : ["10.40.0.0/16"]
+  prefixes          = local.second ? ["10.40.0.0/16", "10.44.0.0/16"] : ["10.40.0.0/16"]
   min_prefixlen     = 24
   default_prefixlen = 24
   address_scope_id  = openstack_networking_addressscope_v2.scope.id
@@ -93,15 +95,15 @@ resource "openstack_networking_address_group_v2" "offices" {
 }
 
 resource "openstack_networking_secgroup_v2" "web" {
-  name                 = "tofu-${local.words}"
-  description          = local.words
-  delete_default_rules = true
-  tags                 = [local.words]
+  name        = "tofu-${local.words}"
+  description = local.words
+  tags        = [local.words]
 }
 
 resource "openstack_networking_secgroup_v2" "plain" {
-  name     = "tofu-plain-${local.words}"
-  stateful = false
+  name                 = "tofu-plain-${local.words}"
+  stateful             = false
+  delete_default_rules = true
 }
 
 resource "openstack_networking_secgroup_rule_v2" "http" {
@@ -323,7 +325,6 @@ resource "openstack_networking_quota_v2" "quota" {
   security_group_rule = 16
   subnet              = 17
   subnetpool          = 18
-  trunk               = 19
 }
 
 resource "openstack_networking_bgp_peer_v2" "edge" {
@@ -337,7 +338,7 @@ resource "openstack_networking_bgp_speaker_v2" "speaker" {
   ip_version = 4
   local_as   = 65010
   networks   = [var.public]
-  peers      = local.second ? [] : [openstack_networking_bgp_peer_v2.edge.id]
+  peers      = local.second ? [openstack_networking_bgp_peer_v2.edge.id] : [] # taking one away fails in the provider itself, after it has worked
 }
 
 resource "openstack_networking_segment_v2" "segment" {
