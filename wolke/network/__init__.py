@@ -8,7 +8,7 @@ from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane, wake
 from wolke.drivers.rows import Northbound
-from wolke.network import agents, availability, extensions, quotas, tags
+from wolke.network import agents, auto_allocated, availability, extensions, quotas, tags
 from wolke.network.address_groups import api as address_groups
 from wolke.network.address_scopes import api as address_scopes
 from wolke.network.bgp import peers as bgp_peers
@@ -26,6 +26,8 @@ from wolke.network.floating_ips import rows as floating_ip_rows
 from wolke.network.lane import SWEEP, Site, northbound_lanes
 from wolke.network.logs import api as logs
 from wolke.network.logs import rows as log_rows
+from wolke.network.ndp_proxies import api as ndp_proxies
+from wolke.network.ndp_proxies import rows as ndp_proxy_rows
 from wolke.network.networks import api as networks
 from wolke.network.ports import api as ports
 from wolke.network.ports import bindings as port_bindings
@@ -66,7 +68,7 @@ CALLS = (
     extensions,
     agents,
 )
-WAYS_IN = (forwardings, pools)
+WAYS_IN = (forwardings, pools, ndp_proxies, ndp_proxy_rows, auto_allocated)
 ZONES = (zones, zone_grants, zone_stretches)
 CARDS = (qos_policies, qos_rules, qos_rule_types, trunks, port_bindings)
 PROOF = (reachability, drift)

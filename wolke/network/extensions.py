@@ -88,6 +88,7 @@ EXTENSIONS = {
     "tag-ports-during-bulk-creation": "Tag Ports During Bulk Creation",
     "trunk": "Trunk Extension",
     "trunk-details": "Trunk port details",
+    "wolke-router-security-groups": "Security groups on router interfaces and gateways",
 }
 rule = policy.rule("get_extension", policy.logged_in)
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e26fa23f2ae7"
+revision = "d3f1971b7028"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
@@ -296,6 +296,19 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_zone_project_id"), ["project_id"], unique=False)
 
     op.create_table(
+        "auto_allocated_topology",
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("network_id", sa.String(length=64), nullable=False),
+        sa.Column("router_id", sa.String(length=64), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["network_id"], ["network.id"], name=op.f("fk_auto_allocated_topology_network_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["router_id"], ["router.id"], name=op.f("fk_auto_allocated_topology_router_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_auto_allocated_topology")),
+    )
+    op.create_table(
         "bgp_speaker_network",
         sa.Column("speaker_id", sa.String(length=64), nullable=False),
         sa.Column("network_id", sa.String(length=64), nullable=False),
@@ -356,6 +369,31 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_doorman_exception_floatingip_id"), ["floatingip_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_doorman_exception_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_doorman_exception_rule_id"), ["rule_id"], unique=False)
+
+    op.create_table(
+        "ndp_proxy",
+        sa.Column("router_id", sa.String(length=64), nullable=False),
+        sa.Column("port_id", sa.String(length=255), nullable=False),
+        sa.Column("ip_address", sa.String(length=255), nullable=False),
+        sa.Column("mac_address", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("revision", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("seen_revision", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("deleting", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["router_id"], ["router.id"], name=op.f("fk_ndp_proxy_router_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ndp_proxy")),
+        sa.UniqueConstraint("router_id", "ip_address", name=op.f("uq_ndp_proxy_router_id_ip_address")),
+    )
+    with op.batch_alter_table("ndp_proxy", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_ndp_proxy_port_id"), ["port_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ndp_proxy_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ndp_proxy_router_id"), ["router_id"], unique=False)
 
     op.create_table(
         "qos_rule",
@@ -555,6 +593,7 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("enable_default_route_bfd", sa.Boolean(), server_default=sa.text("0"), nullable=False)
         )
+        batch_op.add_column(sa.Column("enable_ndp_proxy", sa.Boolean(), server_default=sa.text("0"), nullable=False))
 
     with op.batch_alter_table("security_group_rule", schema=None) as batch_op:
         batch_op.add_column(sa.Column("remote_address_group_id", sa.String(length=255), nullable=True))
@@ -577,6 +616,7 @@ def downgrade() -> None:
         batch_op.drop_column("remote_address_group_id")
 
     with op.batch_alter_table("router", schema=None) as batch_op:
+        batch_op.drop_column("enable_ndp_proxy")
         batch_op.drop_column("enable_default_route_bfd")
         batch_op.drop_column("enable_default_route_ecmp")
         batch_op.drop_column("ha")
@@ -638,6 +678,12 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_qos_rule_project_id"))
 
     op.drop_table("qos_rule")
+    with op.batch_alter_table("ndp_proxy", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_ndp_proxy_router_id"))
+        batch_op.drop_index(batch_op.f("ix_ndp_proxy_project_id"))
+        batch_op.drop_index(batch_op.f("ix_ndp_proxy_port_id"))
+
+    op.drop_table("ndp_proxy")
     with op.batch_alter_table("doorman_exception", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_doorman_exception_rule_id"))
         batch_op.drop_index(batch_op.f("ix_doorman_exception_project_id"))
@@ -653,6 +699,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_bgp_speaker_network_network_id"))
 
     op.drop_table("bgp_speaker_network")
+    op.drop_table("auto_allocated_topology")
     with op.batch_alter_table("zone", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_zone_project_id"))
         batch_op.drop_index(batch_op.f("ix_zone_physical_network"))

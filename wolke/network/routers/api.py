@@ -21,6 +21,7 @@ from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
 from wolke.network import hooks
 from wolke.network.errors import AvailabilityZoneNotFound
+from wolke.network.ndp_proxies import gateways as ndp
 from wolke.network.networks.api import ZONE
 from wolke.network.ports.table import Port
 from wolke.network.routers import gateways, interfaces, routes, views
@@ -68,6 +69,7 @@ def create(ctx: Ctx, body: Create) -> Router:
     ctx.db.flush()
     if isinstance(body.external_gateway_info, Gateway) and body.external_gateway_info.network_id:
         gateways.set_gateway(ctx, router, body.external_gateway_info, "create_router:external_gateway_info")
+    ndp.switch(ctx, router, body.enable_ndp_proxy)
     return router
 
 
@@ -90,6 +92,8 @@ def update(ctx: Ctx, router: Router, body: Update) -> None:
             gateways.clear_gateway(ctx, router)
     if body.routes is not UNSET:
         routes.set_routes(ctx, router, routes.plain(body.routes))
+    if body.enable_ndp_proxy is not UNSET:
+        ndp.switch(ctx, router, body.enable_ndp_proxy)
     rewake(ctx.db, router.id)
 
 

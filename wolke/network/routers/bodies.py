@@ -16,6 +16,7 @@ class Gateway(Body):
     enable_snat: bool | UnsetType = UNSET
     external_fixed_ips: list[FixedAddress] | UnsetType = UNSET
     qos_policy_id: str | UnsetType | None = UNSET
+    security_groups: list[str] | UnsetType | None = UNSET
 
     def addresses(self) -> list[FixedAddress]:
         return self.external_fixed_ips if isinstance(self.external_fixed_ips, list) else []
@@ -41,6 +42,7 @@ class Create(CreateBody):
     ha: bool | None = None
     enable_default_route_ecmp: bool | None = None
     enable_default_route_bfd: bool | None = None
+    enable_ndp_proxy: bool | None = None
     availability_zone_hints: list[str] = []
     flavor_id: None = None
 
@@ -52,4 +54,5 @@ class Update(UpdateBody):
     ha: bool | UnsetType | None = UNSET
     enable_default_route_ecmp: bool | UnsetType | None = UNSET
     enable_default_route_bfd: bool | UnsetType | None = UNSET
+    enable_ndp_proxy: bool | UnsetType | None = UNSET
     routes: list[Route] | UnsetType | None = UNSET

@@ -57,6 +57,42 @@ class UnableToRemoveGateways(BadRequest):
     pass
 
 
+class RouterGatewayInUseByNDPProxy(Conflict):
+    pass
+
+
+class RouterInterfaceInUseByNDPProxy(Conflict):
+    pass
+
+
+class RouterGatewayNotValid(Conflict):
+    """The router's gateway cannot answer for IPv6 addresses behind it."""
+
+
+class RouterIPv6GatewayInUse(Conflict):
+    pass
+
+
+class RouterNDPProxyNotEnable(Conflict):
+    pass
+
+
+class AddressScopeConflict(Conflict):
+    pass
+
+
+class PortUnreachableRouter(Conflict):
+    pass
+
+
+class InvalidAddress(BadRequest):
+    pass
+
+
+class NDPProxyNotFound(NotFound):
+    pass
+
+
 class PortForwardingNotFound(NotFound):
     pass
 

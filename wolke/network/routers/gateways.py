@@ -13,8 +13,9 @@ from sqlalchemy import select
 from wolke.core.bodies import UNSET
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
-from wolke.network import hooks
+from wolke.network import hooks, security_groups
 from wolke.network.floating_ips.table import FloatingIp
+from wolke.network.ndp_proxies import gateways as ndp
 from wolke.network.networks.api import networks
 from wolke.network.networks.table import Network
 from wolke.network.ports.make import Wanted, Wish, new_port, readdress
@@ -169,6 +170,8 @@ def add(ctx: Ctx, router: Router, outside: Network, wanted: Gateway) -> Port:
     port = new_port(ctx, outside, wish)
     if isinstance(wanted.qos_policy_id, str):
         port.qos_policy_id = policies.usable(ctx, wanted.qos_policy_id)
+    if wanted.security_groups:
+        security_groups.put_on(ctx, port, wanted.security_groups, router.project_id)
     return port
 
 
@@ -178,8 +181,11 @@ def change(ctx: Ctx, router: Router, port: Port, wanted: Gateway) -> None:
         readdress(ctx.db, port, addresses, old_mac=port.mac_address)
         for listener in hooks.port_changed:
             listener(ctx.db, [port.id])
+    ndp.refuse_unanswered(ctx.db, router)
     if wanted.qos_policy_id is not UNSET:
         port.qos_policy_id = policies.usable(ctx, wanted.qos_policy_id or None, port.qos_policy_id)
+    if wanted.security_groups is not UNSET:
+        security_groups.put_on(ctx, port, wanted.security_groups or (), router.project_id)
     ctx.wake(Port.__tablename__, port.id)
     rewake(ctx.db, router.id)
 
@@ -213,4 +219,5 @@ def refuse_stranded(ctx: Ctx, router: Router) -> None:
                 f"Gateway cannot be updated for router {router.id}, since a gateway to external network {network_id}"
                 " is required by one or more floating IPs."
             )
+    ndp.refuse_unanswered(ctx.db, router)
     rewake(ctx.db, router.id)

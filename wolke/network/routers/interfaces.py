@@ -16,12 +16,14 @@ from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.network import security_groups
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
+from wolke.network.ndp_proxies.table import NdpProxy
 from wolke.network.networks.table import Network
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import Wanted, Wish, add_addresses, assign, new_port
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routers.errors import (
     RouterInterfaceInUseByFloatingIP,
+    RouterInterfaceInUseByNDPProxy,
     RouterInterfaceInUseByRoute,
     RouterInterfaceNotFound,
     RouterInterfaceNotFoundForSubnet,
@@ -141,6 +143,7 @@ def take(ctx: Ctx, router: Router, body: Interface) -> Json:
         leaving = [subnet for _, subnet, _ in chosen]
     for subnet in leaving:
         check_unused(ctx, router, subnet)
+        refuse_answered(ctx, router, subnet)
     rewake(ctx.db, router.id)
     shown = described(router, port, [subnet.id for subnet in leaving])
     if port_has_more:
@@ -175,6 +178,17 @@ def check_unused(ctx: Ctx, router: Router, subnet: Subnet) -> None:
         raise RouterInterfaceInUseByFloatingIP(
             f"Router interface for subnet {subnet.id} on router {router.id} cannot be deleted, as it is"
             " required by one or more floating IPs."
+        )
+
+
+def refuse_answered(ctx: Ctx, router: Router, subnet: Subnet) -> None:
+    """Raises RouterInterfaceInUseByNDPProxy: the router answers for an address of the subnet."""
+    answered = select(NdpProxy.id).join(FixedIp, FixedIp.port_id == NdpProxy.port_id)
+    answered = answered.where(FixedIp.ip_address == NdpProxy.ip_address, FixedIp.subnet_id == subnet.id)
+    if ctx.db.scalar(answered.where(NdpProxy.router_id == router.id).limit(1)):
+        raise RouterInterfaceInUseByNDPProxy(
+            f"Unable to remove subnet {subnet.id} from router {router.id}, There are one or more ndp proxies still in use on"
+            " the subnet."
         )
 
 

@@ -24,5 +24,6 @@ class Router(Standard):
         default=False
     )  # out by every gateway, not by the first alone
     enable_default_route_bfd: Mapped[bool] = mapped_column(default=False)  # but by none whose next hop is silent
+    enable_ndp_proxy: Mapped[bool] = mapped_column(default=False)
     routes: Mapped[list[Any]] = mapped_column(default=list)  # {"destination", "nexthop"}
     availability_zone_hints: Mapped[list[str]] = mapped_column(default=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from wolke.core.db import Json
 from wolke.network.networks.api import ZONE
 from wolke.network.ports.table import FixedIp, Port
+from wolke.network.ports.views import groups as groups_on
 from wolke.network.routers.table import GATEWAY
 from wolke.network.service import standard
 
@@ -39,10 +40,14 @@ def views(db: Session, found: Sequence[Any], sees: Callable[[str], bool]) -> lis
     """``sees`` : whether the caller is shown an attribute"""
     gateways = gateways_of(db, found)
     operators = [name for name in OPERATORS if sees(name)]
-    return [view(router, gateways[router.id]) | {name: getattr(router, name) for name in operators} for router in found]
+    groups = groups_on(db, [port.id for some in gateways.values() for port, _ in some])
+    return [
+        view(router, gateways[router.id], groups) | {name: getattr(router, name) for name in operators}
+        for router in found
+    ]
 
 
-def view(router: Any, gateways: Sequence[tuple[Any, list[Json]]]) -> Json:
+def view(router: Any, gateways: Sequence[tuple[Any, list[Json]]], groups: Mapping[str, Sequence[str]]) -> Json:
     info = None
     for port, addresses in gateways[:1]:
         info = {
@@ -50,15 +55,22 @@ def view(router: Any, gateways: Sequence[tuple[Any, list[Json]]]) -> Json:
             "enable_snat": router.enable_snat,
             "external_fixed_ips": addresses,
             "qos_policy_id": port.qos_policy_id,
+            "security_groups": groups.get(port.id, []),
         }
     return standard(router) | {
         "admin_state_up": router.admin_state_up,
         "status": "ACTIVE",
         "external_gateway_info": info,
         "external_gateways": [
-            {"network_id": port.network_id, "external_fixed_ips": addresses} for port, addresses in gateways
+            {
+                "network_id": port.network_id,
+                "external_fixed_ips": addresses,
+                "security_groups": groups.get(port.id, []),
+            }
+            for port, addresses in gateways
         ],
         "enable_snat": router.enable_snat,
+        "enable_ndp_proxy": router.enable_ndp_proxy,
         "routes": router.routes,
         "availability_zone_hints": router.availability_zone_hints,
         "availability_zones": [ZONE],
