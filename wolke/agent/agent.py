@@ -17,12 +17,14 @@ from typing import Protocol
 import msgspec
 
 import wolke
+from wolke.agent.drift import Drifts, Expected, Flows
 from wolke.agent.guests import Guests
-from wolke.agent.link import Link, LinkError
+from wolke.agent.link import Dismissed, Link, LinkError
 from wolke.agent.notes import Notes, write_whole
 from wolke.agent.zones import Fabric, Zones
 from wolke.drivers.hypervisor import Disks, DriverError, Hypervisor, VirtualSwitch
-from wolke.wire.seen import Capacity, Seen
+from wolke.drivers.libvirt.domain import device_name
+from wolke.wire.seen import Capacity, Seen, State
 from wolke.wire.wanted import Wanted
 
 log = logging.getLogger(__name__)
@@ -50,9 +52,11 @@ class About:
     cpu_model: str = ""
 
 
-class MetadataService(Protocol):
+class Follower(Protocol):
+    """A part of the host that makes its part of the slice true by itself: the metadata service, the routing daemons."""
+
     def apply(self, slice: Wanted) -> None:
-        """Serve the networks of this slice and no others, soon; returns at once."""
+        """What this slice says and nothing else, soon; returns at once."""
 
     def errors(self) -> dict[str, str]: ...
 
@@ -66,6 +70,7 @@ class Agent:
     clock : seconds that only grow
     metadata : None where guests have no metadata service (hosts in memory)
     fabric : None where there is no EVPN
+    routing : None where there are no routing daemons (hosts in memory)
     """
 
     def __init__(
@@ -80,13 +85,15 @@ class Agent:
         clock: Callable[[], float] = time.monotonic,
         about: About | None = None,
         notes: Notes | None = None,
-        metadata: MetadataService | None = None,
+        metadata: Follower | None = None,
         fabric: Fabric | None = None,
+        routing: Follower | None = None,
+        flows: Flows | None = None,
     ) -> None:
         state.mkdir(parents=True, exist_ok=True)
         self.about = about or About(host=host)
         self.state, self.hypervisor, self.switch, self.link, self.clock = state, hypervisor, switch, link, clock
-        self.metadata = metadata
+        self.metadata, self.routing = metadata, routing
         self.notes = notes or Notes(state / "guests")
         self.dirty = threading.Event()
         self.awake = threading.Event()
@@ -110,6 +117,10 @@ class Agent:
             changed=self.changed,
             fabric=fabric,
         )
+        self.drift = Drifts(
+            switch, expected=self.expected, mend=self._mend, changed=self.changed, clock=clock, flows=flows
+        )
+        self.dismissed = False
         self.configure_due = 0.0
         self.disks, self.sweep_due = disks, clock() + FIRST_SWEEP_SECONDS
         self.errors: dict[str, str] = {}
@@ -154,8 +165,9 @@ class Agent:
     def _take(self, slice: Wanted) -> None:
         self.wanted = slice
         self.guests.accept(slice.servers)
-        if self.metadata:
-            self.metadata.apply(slice)
+        for follower in (self.metadata, self.routing):
+            if follower:
+                follower.apply(slice)
         self.zones.accept(slice.zones)
         self.changed()
 
@@ -187,6 +199,24 @@ class Agent:
         self.changed()
         return True
 
+    def expected(self) -> Expected | None:
+        """What the virtual switch was given, and the devices of guests that run."""
+        if self.configured is None or self.configured != self.setting() or self.dismissed:
+            return None
+        remote, mappings = self.configured
+        servers, _ = self.guests.picture()
+        running = [nic for server in servers if server.state in (State.RUNNING, State.PAUSED) for nic in server.nics]
+        devices = {device_name(port_id): port_id for port_id in running}
+        return Expected(self.about.host, remote, self.about.encap_ip, dict(mappings), devices)
+
+    def _mend(self, expected: Expected) -> None:
+        self.switch.configure(
+            host=expected.host,
+            ovn_remote=expected.ovn_remote,
+            encap_ip=expected.encap_ip,
+            bridge_mappings=dict(expected.bridge_mappings),
+        )
+
     def sweep(self) -> None:
         """Give back the space of images that nothing here is made from any more."""
         self.sweep_due = self.clock() + SWEEP_SECONDS
@@ -215,8 +245,15 @@ class Agent:
             removed=removed,
             tunnel=self.about.encap_ip,
             zones=self.zones.told,
-            errors=self.errors | self.guests.errors() | (self.metadata.errors() if self.metadata else {}),
+            drift=self.drift.told,
+            tunnels=self.drift.tunnels,
+            switching=self.drift.switching,
+            errors=self.errors | self.guests.errors() | self._errors_of_followers(),
         )
+
+    def _errors_of_followers(self) -> dict[str, str]:
+        followers = [one for one in (self.metadata, self.routing) if one]
+        return {part: error for one in followers for part, error in one.errors().items()}
 
     def _look_at_host(self) -> None:
         if self.capacity is not None and self.clock() < self.capacity_due:
@@ -258,6 +295,7 @@ class Agent:
             self._lost(error)
         done |= self.zones.work()
         done |= self.configure()
+        done |= self.drift.work()
         if self.guests.look_due <= self.clock():
             self.guests.look_around()
         if self.sweep_due <= self.clock():
@@ -279,6 +317,8 @@ class Agent:
         raise RuntimeError(f"the agent of {self.about.host} does not come to rest")
 
     def _reached(self) -> None:
+        if self.dismissed:
+            self.dismissed, self.configured = False, None
         if self.link_failed:
             self.link_failed = False
             log.info("the control plane is back")
@@ -288,6 +328,10 @@ class Agent:
         if not self.link_failed:
             log.warning("%s", error)
         self.link_failed = True
+        if isinstance(error, Dismissed) and not self.dismissed:
+            log.warning("this host has been taken out of the cloud: it leaves OVN")
+            self.dismissed = True
+            guarded(self.switch.leave)
 
     # In threads -------------------------------------------------------------------------------------------------
 
@@ -295,7 +339,7 @@ class Agent:
         """Work until ``stop`` is set. Guests go on without us."""
         threads = [
             threading.Thread(target=work, args=(stop,), name=work.__name__, daemon=True)
-            for work in (self._keep_polling, self._keep_reporting, self.zones.run, self._await_end)
+            for work in (self._keep_polling, self._keep_reporting, self.zones.run, self.drift.run, self._await_end)
         ]
         for thread in threads:
             thread.start()
@@ -315,6 +359,7 @@ class Agent:
     def _await_end(self, stop: threading.Event) -> None:
         stop.wait()
         self.zones.rung.set()
+        self.drift.rung.set()
         self.changed()  # whoever sleeps looks at ``stop``
 
     def _idle_seconds(self) -> float:

@@ -20,7 +20,10 @@ from wolke.agent.listener import Listener
 from wolke.agent.metadata_server import MetadataServer
 from wolke.agent.node import Node, joined
 from wolke.agent.notes import Notes
+from wolke.agent.routing import Routing
 from wolke.drivers.disks import Disks
+from wolke.drivers.flows import Flows
+from wolke.drivers.frr import Frr
 from wolke.drivers.hypervisor import DriverError
 from wolke.drivers.libvirt import Libvirt
 from wolke.drivers.vswitch import VirtualSwitch
@@ -28,6 +31,7 @@ from wolke.drivers.vswitch import VirtualSwitch
 log = logging.getLogger(__name__)
 
 RENEW_LOOK_SECONDS = 3600.0
+ROUTING = Path("/run/wolke-frr")  # of the routing daemons, whose user could not read the agent's own state
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -97,6 +101,7 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
     listener.start()
     notes = Notes(state / "guests")
     metadata = MetadataServer(switch, notes)
+    routing = Routing(Frr(ROUTING), settings.encap_ip)
     agent = Agent(
         host=settings.host,
         state=state,
@@ -106,6 +111,8 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
         link=link,
         notes=notes,
         metadata=metadata,
+        routing=routing,
+        flows=Flows(),
         about=About(
             host=settings.host,
             address=listener.address,
@@ -117,12 +124,14 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
         ),
     )
     metadata.start(agent.changed)
+    routing.start(agent.changed)
     renewing = threading.Thread(target=keep_renewing, args=(node, link, [client, server], stop), daemon=True)
     renewing.start()
     log.info("the agent of %s works", settings.host)
     try:
         agent.run(stop)
     finally:
+        routing.stop()
         metadata.stop()
         listener.stop()
         link.close()
