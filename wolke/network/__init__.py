@@ -8,7 +8,7 @@ from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane, wake
 from wolke.drivers.rows import Northbound
-from wolke.network import agents, auto_allocated, availability, extensions, quotas, tags
+from wolke.network import agents, auto_allocated, availability, extensions, quotas, service_providers, tags
 from wolke.network.address_groups import api as address_groups
 from wolke.network.address_scopes import api as address_scopes
 from wolke.network.bgp import peers as bgp_peers
@@ -53,6 +53,7 @@ from wolke.network.zones import stretches as zone_stretches
 
 # Declared by import: calls, and rows of OVN
 CALLS = (
+    service_providers,
     address_scopes,
     bgp_peers,
     bgp_speakers,

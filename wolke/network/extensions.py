@@ -91,6 +91,7 @@ EXTENSIONS = {
         "Security group rule belongs to the project's default security group"
     ),
     "security-groups-shared-filtering": "Security group filtering on the shared field",
+    "service-type": "Neutron Service Type Management",
     "sort-key-validation": "Sort keys validation",
     "sorting": "Sorting support",
     "standard-attr-description": "standard-attr-description",
@@ -101,6 +102,7 @@ EXTENSIONS = {
     "subnet-service-types": "Subnet service types",
     "subnet_allocation": "Subnet Allocation",
     "subnetpool-prefix-ops": "Subnet Pool Prefix Operations",
+    "tag": "Tag support",
     "tag-creation": "Tag creation extension",
     "tag-ports-during-bulk-creation": "Tag Ports During Bulk Creation",
     "trunk": "Trunk Extension",
