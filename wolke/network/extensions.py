@@ -15,11 +15,14 @@ UPDATED = "2026-01-01T00:00:00-00:00"
 # alias -> name
 EXTENSIONS = {
     "address-group": "Address group",
+    "address-scope": "Address scope",
     "agent": "agent",
     "aap-reject-multicast": "Allowed address pairs reject multicast extension",
     "allowed-address-pairs": "Allowed Address Pairs",
     "auto-allocated-topology": "Auto Allocated Topology Services.",
     "availability_zone": "Availability Zone",
+    "bgp": "Neutron BGP Dynamic Routing Extension",
+    "bgp_4byte_asn": "BGP 4-byte AS numbers",
     "binding": "Port Binding",
     "binding-extended": "Port Bindings Extended",
     "data-plane-status": "Port data plane status extension",
@@ -76,8 +79,10 @@ EXTENSIONS = {
     "quota_details": "Quota details management support",
     "quotas": "Quota management support",
     "rbac-address-group": "Add address_group type to RBAC",
+    "rbac-address-scope": "Add address_scope type to RBAC",
     "rbac-policies": "RBAC Policies",
     "rbac-security-groups": "Add security_group type to network RBAC",
+    "rbac-subnetpool": "Add subnetpool type to RBAC",
     "revision-if-match": "If-Match constraints based on revision_number",
     "router": "Neutron L3 Router",
     "router-admin-state-down-before-update": "Enforce Router's Admin State Down Before Update Extension",
@@ -89,6 +94,7 @@ EXTENSIONS = {
     "security-groups-remote-address-group": "Remote address group id field for security group rules",
     "security-groups-rules-belongs-to-default-sg": (
         "Security group rule belongs to the project's default security group"
+    "subnet_onboard": "Subnet Onboard",
     ),
     "security-groups-shared-filtering": "Security group filtering on the shared field",
     "service-type": "Neutron Service Type Management",
