@@ -192,10 +192,10 @@ MALFORMED: list[tuple[str, str, Any, int, str]] = [
             ({"protocol": "udp", "port_range_min": 1, "port_range_max": 65536}, 400, "SecurityGroupInvalidPortValue"),
             ({"protocol": "icmp", "port_range_min": 256}, 400, "SecurityGroupInvalidIcmpValue"),
             ({"protocol": "icmp", "port_range_max": 1}, 400, "SecurityGroupMissingIcmpType"),
-            ({"protocol": "gre", "port_range_min": 1, "port_range_max": 1}, 400, "SecurityGroupInvalidPortRange"),
+            ({"protocol": "gre", "port_range_min": 1, "port_range_max": 1}, 400, "SecurityGroupInvalidProtocolForPort"),
             ({"remote_ip_prefix": "10.0.0.0/33"}, 400, "InvalidInput"),
             ({"remote_ip_prefix": "fd00::/8"}, 400, "SecurityGroupRuleParameterConflict"),
-            ({"remote_ip_prefix": "10.0.0.0/8", "remote_group_id": "{default}"}, 400, "SecurityGroupRemoteGroupAndRemoteIpPrefix"),
+            ({"remote_ip_prefix": "10.0.0.0/8", "remote_group_id": "{default}"}, 400, "SecurityGroupMultipleRemoteEntites"),
             ({"remote_group_id": "nowhere"}, 404, "SecurityGroupNotFound"),
             ({"remote_group_id": "{default}"}, 409, "SecurityGroupRuleExists"),
         ]

@@ -92,10 +92,7 @@ EXTENSIONS = {
     "security-groups-default-rules": "Default rules for security groups",
     "security-groups-normalized-cidr": "Normalized CIDR field for security group rules",
     "security-groups-remote-address-group": "Remote address group id field for security group rules",
-    "security-groups-rules-belongs-to-default-sg": (
-        "Security group rule belongs to the project's default security group"
-    "subnet_onboard": "Subnet Onboard",
-    ),
+    "security-groups-rules-belongs-to-default-sg": "Security group rule belongs to the default security group",
     "security-groups-shared-filtering": "Security group filtering on the shared field",
     "service-type": "Neutron Service Type Management",
     "sort-key-validation": "Sort keys validation",
@@ -107,6 +104,7 @@ EXTENSIONS = {
     "stateful-security-group": "Stateful security group",
     "subnet-service-types": "Subnet service types",
     "subnet_allocation": "Subnet Allocation",
+    "subnet_onboard": "Subnet Onboard",
     "subnetpool-prefix-ops": "Subnet Pool Prefix Operations",
     "tag": "Tag support",
     "tag-creation": "Tag creation extension",

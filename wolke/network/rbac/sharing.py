@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import flag_modified
 
 from wolke.core.collection import TRUTH
 from wolke.core.db import Resource
@@ -148,9 +149,7 @@ def tell(ctx: Ctx, kind: str, thing: Any, action: str, *, without: str = "") -> 
     listener = KINDS[kind].changed
     if listener:
         listener(ctx, thing, action, EVERYBODY in targets(ctx.db, kind, thing.id, action) - {without})
-    if not ctx.db.is_modified(thing):
-        thing.revision += 1
-        thing.updated_at = ctx.now
+    flag_modified(thing, "updated_at")  # which counts its revision
 
 
 def refuse_in_use(ctx: Ctx, kind: str, thing: Any, action: str, target: str, instead: str = "") -> None:

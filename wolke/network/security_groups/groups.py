@@ -21,6 +21,7 @@ from wolke.core.work import wake_all
 from wolke.network import errors, rbac
 from wolke.network.logs.table import NetworkLog
 from wolke.network.ports.table import Port, PortSecurityGroup
+from wolke.network.routers.table import Router
 from wolke.network.security_groups import rules
 from wolke.network.security_groups.defaults import default_group, existing, furnish, templates
 from wolke.network.security_groups.table import (
@@ -117,10 +118,13 @@ security_groups = Groups(
 
 
 def users(db: Session, id: str) -> set[str]:
-    """The projects that have ports in a group, or rules that point to it."""
-    ports = select(Port.project_id).join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
+    """The projects that have ports or gateways in a group, or rules that point to it."""
+    mine = PortSecurityGroup.group_id == id
+    ports = select(Port.project_id).join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id).where(mine)
+    gateways = select(Router.project_id).join(Port, Port.device_id == Router.id)
+    gateways = gateways.join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id).where(mine)
     pointing = select(SecurityGroupRule.project_id).where(SecurityGroupRule.remote_group_id == id)
-    return {*db.scalars(ports.where(PortSecurityGroup.group_id == id).distinct()), *db.scalars(pointing.distinct())}
+    return {one for query in (ports, gateways, pointing) for one in db.scalars(query.distinct())}
 
 
 rbac.shareable("security_group", security_groups, {rbac.SHARED: users})
@@ -209,9 +213,10 @@ def usable(ctx: Ctx, project_id: str, ids: Sequence[str]) -> list[str]:
 
 
 # On ports ------------------------------------------------------------------------------------------------------------
-def put_on(ctx: Ctx, port: Port, ids: Sequence[str]) -> None:
+def put_on(ctx: Ctx, port: Port, ids: Sequence[str], project_id: str = "") -> None:
     """Give a port exactly these groups. On a router's port there are none at first, and then everything may pass.
 
+    ``project_id`` : whose groups they may be, where the port itself is nobody's (a gateway)
     Raises
     ------
     SecurityGroupNotFound, SecurityGroupConflict; PortSecurityAndIPRequiredForSecurityGroups: groups would mean nothing there
@@ -222,7 +227,7 @@ def put_on(ctx: Ctx, port: Port, ids: Sequence[str]) -> None:
         raise errors.PortSecurityAndIPRequiredForSecurityGroups(
             "Port security must be enabled and port must have an IP address in order to use security groups."
         )
-    usable(ctx, port.project_id, groups)
+    usable(ctx, project_id or port.project_id, groups)
     take_off(ctx.db, port)
     ctx.db.add_all(PortSecurityGroup(port_id=port.id, group_id=group) for group in groups)
     ctx.db.flush()

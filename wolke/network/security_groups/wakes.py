@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import flag_modified
 
 from wolke.core.http import Ctx
 from wolke.core.work import wake_all
@@ -31,6 +32,5 @@ def wake_groups(db: Session, ids: Iterable[str]) -> None:
 
 def touched(ctx: Ctx, group: Any) -> None:
     """A group whose rules change has changed."""
-    group.revision += 1
-    group.updated_at = ctx.now
+    flag_modified(group, "updated_at")  # which counts its revision
     wake_groups(ctx.db, [group.id])
