@@ -252,9 +252,26 @@ def network_data(found: Sequence[PortFacts]) -> Json:
         for fixed in port.fixed_ips:
             net: Json = {"id": f"network{len(nets)}", "link": link, "network_id": port.network_id} | addressing(fixed)
             nets.append(net)
+            nets += [
+                carried(port, link, f"network{len(nets) + at}", one) for at, one in enumerate(floating6(port, fixed))
+            ]
             told: list[Json] = net.get("services", [])
             services += [one for one in told if one not in services]
     return {"links": links, "networks": nets, "services": services}
+
+
+def floating6(port: PortFacts, fixed: Fixed) -> list[str]:
+    """Floating IPv6 addresses that lead to a fixed one: the guest sets them itself, since nothing translates them."""
+    address = port.floating_ips.get(fixed.ip_address, "")
+    return [address] if ":" in address else []
+
+
+def carried(port: PortFacts, link: str, id: str, address: str) -> Json:
+    whole = str(ip_network("::/128").netmask)
+    return {
+        "id": id, "link": link, "network_id": port.network_id, "type": "ipv6", "ip_address": address, "netmask": whole,
+        "routes": [], "services": [],
+    }  # fmt: skip
 
 
 def addressing(fixed: Fixed) -> Json:

@@ -121,7 +121,7 @@ def metadata(app: App, row: Any, cards: Sequence[PortFacts], zone: str) -> wante
             "local-ipv4": [
                 fixed.ip_address for card in cards for fixed in card.fixed_ips if ":" not in fixed.ip_address
             ],
-            "public-ipv4": [address for card in cards for address in card.floating_ips.values()],
+            "public-ipv4": [address for card in cards for address in card.floating_ips.values() if ":" not in address],
         },
     )
 

@@ -21,6 +21,7 @@ from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake, wake_all
 from wolke.network import hooks
 from wolke.network.errors import IpAddressGenerationFailure
+from wolke.network.floating_ips import routed
 from wolke.network.floating_ips.table import OWNER, FloatingIp, PortForwarding
 from wolke.network.networks.api import networks
 from wolke.network.networks.table import Network
@@ -146,7 +147,7 @@ def create(ctx: Ctx, body: Create) -> FloatingIp:
 
 
 def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
-    """A port on the external network that holds an IPv4 address: the one asked for, or any that is free."""
+    """A port on the external network that holds the address asked for, or one of the subnet asked for, or any free one of IPv4."""
     able = [subnet.id for subnet in subnets_of(ctx.db, outside.id) if subnet.ip_version == 4]
     tried = [body.subnet_id or ""] if body.subnet_id or body.floating_ip_address else able
     for subnet_id in tried:
@@ -162,7 +163,12 @@ def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
             if subnet_id == tried[-1]:
                 raise
             continue
-        return port, str(ctx.db.scalar(select(FixedIp.ip_address).where(FixedIp.port_id == port.id)))
+        address = ctx.db.scalar(select(FixedIp.ip_address).where(FixedIp.port_id == port.id))
+        if address is None:
+            raise BadRequest(
+                f"Bad floatingip request: Subnet {subnet_id} gives no addresses: ports there make their own (subnet_id)."
+            )
+        return port, address
     raise BadRequest(f"Bad floatingip request: Network {outside.id} does not contain any IPv4 subnet.")
 
 
@@ -178,12 +184,13 @@ def update(ctx: Ctx, one: FloatingIp, body: Update) -> None:
     elif body.fixed_ip_address:
         raise BadRequest("Bad floatingip request: fixed_ip_address cannot be given without port_id.")
     elif body.port_id is not UNSET and one.port_id:
-        nowhere(one)
+        nowhere(ctx.db, one)
 
 
 @floating_ips.delete
 def delete(ctx: Ctx, one: FloatingIp) -> None:
     refuse_forwarding(ctx, one)
+    routed.tell_port(ctx.db, one)
     if port := ctx.db.get(Port, one.floating_port_id):
         drop(ctx, port)
 
@@ -194,7 +201,8 @@ def refuse_forwarding(ctx: Ctx, one: FloatingIp) -> None:
         raise FipInUseByPortForwarding(f"Floating IP {one.id} in use by Port Forwarding resources.")
 
 
-def nowhere(one: FloatingIp) -> None:
+def nowhere(db: Session, one: FloatingIp) -> None:
+    routed.tell_port(db, one)
     one.port_id = one.fixed_ip_address = one.router_id = None
 
 
@@ -207,17 +215,19 @@ def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
             f"Bad floatingip request: Port {port_id} is associated with a different project than this floating IP."
         )
     held = ctx.db.execute(select(FixedIp.__table__).where(FixedIp.port_id == port_id).order_by(FixedIp.position)).all()
-    v4 = [fixed for fixed in held if "." in fixed.ip_address]
-    chosen = [fixed for fixed in v4 if fixed_ip in (None, fixed.ip_address)]
-    if not v4:
+    version = routed.version_of(one.floating_ip_address)
+    able = [fixed for fixed in held if routed.version_of(fixed.ip_address) == version]
+    chosen = [fixed for fixed in able if fixed_ip in (None, fixed.ip_address)]
+    if not able:
         raise BadRequest(
-            f"Bad floatingip request: Cannot add floating IP to port {port_id} that has no fixed IPv4 addresses."
+            f"Bad floatingip request: Cannot add floating IP to port {port_id} that has no fixed IPv{version} addresses."
         )
     if not chosen:
         raise BadRequest(f"Bad floatingip request: Port {port_id} does not have fixed ip {fixed_ip}.")
-    if fixed_ip is None and len(v4) > 1:
+    if fixed_ip is None and len(able) > 1:
         raise BadRequest(
-            f"Bad floatingip request: Port {port_id} has multiple fixed IPv4 addresses. Must provide a specific IPv4 address."
+            f"Bad floatingip request: Port {port_id} has multiple fixed IPv{version} addresses. Must provide a specific"
+            f" IPv{version} address."
         )
     address = chosen[0].ip_address
     twin = select(FloatingIp.id).where(
@@ -229,8 +239,10 @@ def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
             f"Cannot associate floating IP {one.floating_ip_address} with port {port_id} using fixed IP {address}, as that"
             f" fixed IP already has a floating IP on external network {one.floating_network_id}."
         )
-    one.router_id = router_between(ctx, chosen[0].subnet_id, one.floating_network_id)
-    one.port_id, one.fixed_ip_address = port_id, address
+    router_id = router_between(ctx, chosen[0].subnet_id, one.floating_network_id)
+    routed.tell_port(ctx.db, one)
+    one.router_id, one.port_id, one.fixed_ip_address = router_id, port_id, address
+    routed.tell_port(ctx.db, one)
     forwarding = select(PortForwarding.id).where(PortForwarding.internal_port_id == port_id).limit(1)
     if ctx.db.scalar(forwarding) and ctx.db.scalar(select(Router.distributed).where(Router.id == one.router_id)):
         raise PortHasPortForwarding(
@@ -254,7 +266,7 @@ def router_between(ctx: Ctx, subnet_id: str, external_network_id: str) -> str:
 def ports_gone(db: Session, port_ids: Sequence[str]) -> None:
     """Whatever led to ports that are being deleted leads nowhere from now on."""
     for one in db.scalars(select(FloatingIp).where(FloatingIp.port_id.in_(port_ids))):
-        nowhere(one)
+        nowhere(db, one)
         wake(db, FloatingIp.__tablename__, one.id)
 
 
@@ -265,7 +277,7 @@ def ports_changed(db: Session, port_ids: Sequence[str]) -> None:
     held = {(row.port_id, row.ip_address) for row in db.execute(here)}
     for one in db.scalars(select(FloatingIp).where(FloatingIp.port_id.in_(port_ids))):
         if (one.port_id, one.fixed_ip_address) not in held:
-            nowhere(one)
+            nowhere(db, one)
             wake(db, FloatingIp.__tablename__, one.id)
 
 

@@ -21,6 +21,7 @@ from wolke.core.work import wake
 from wolke.network import hooks
 from wolke.network.errors import InvalidInput
 from wolke.network.floating_ips.api import floating_ips, forwarding_details, router_between
+from wolke.network.floating_ips.routed import version_of
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.ports.api import ports
 from wolke.network.ports.table import FixedIp
@@ -190,6 +191,10 @@ def protocol_of(given: str) -> str:
 
 def lead(ctx: Ctx, parent: FloatingIp, one: PortForwarding, port_id: str, address: str) -> None:
     """Lead on to a port that the caller may use, behind a router with a gateway on the floating IP's network."""
+    if version_of(parent.floating_ip_address) == 6:
+        raise BadRequest(
+            "Bad port_forwarding request: only ports of IPv4 addresses are forwarded; IPv6 is never translated."
+        )
     port = ports.seen(ctx, port_id)
     if port.project_id != parent.project_id and not ctx.caller.is_admin:
         raise BadRequest(

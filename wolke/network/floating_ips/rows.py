@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from wolke.drivers.rows import Ref, Row, Value
 from wolke.network import names
+from wolke.network.floating_ips import routed
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.lane import Site, kind
 from wolke.network.ports.table import FixedIp, Port
@@ -29,24 +30,28 @@ BALANCER = "Load_Balancer"
 
 # A whole address ---------------------------------------------------------------------------------------------------
 def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
-    """One NAT row for each floating IP that leads to a port."""
-    query = select(FloatingIp.__table__, Router.distributed, Router.gateway_port_id)
-    query = query.join(Router, Router.id == FloatingIp.router_id)
+    """One NAT row for each floating IP that leads to a port; a route beside it where the address is IPv6."""
+    query = select(FloatingIp.__table__, Router.distributed, Router.gateway_port_id, Port.device_owner)
+    query = query.join(Router, Router.id == FloatingIp.router_id).join(Port, Port.id == FloatingIp.port_id)
     led = db.execute(query.where(FloatingIp.id.in_(ids), FloatingIp.port_id.is_not(None))).all()
     doors = gateways(db, {one.router_id for one in led}, {one.gateway_port_id for one in led})
     made = []
     for one in led:
         door = doors.get((one.router_id, one.floating_network_id))
+        owner = names.owner(FloatingIp.__tablename__, one.id)
+        at_home = one.distributed and one.device_owner != INTERFACE  # a router's port is on every host, and so on none
         columns: dict[str, Value] = {
             "type": "dnat_and_snat",
             "external_ip": one.floating_ip_address,
             "logical_ip": one.fixed_ip_address,
-            "external_mac": one.mac_address if one.distributed else None,
-            "logical_port": one.port_id if one.distributed else None,
+            "external_mac": one.mac_address if at_home else None,
+            "logical_port": one.port_id if at_home else None,
             "gateway_port": Ref("Logical_Router_Port", names.router_port(door)) if door else None,
+            **routed.untranslated(one),
         }
         parent = frozenset({("Logical_Router", one.router_id, "nat")})
-        made.append(Row("NAT", one.id, names.owner(FloatingIp.__tablename__, one.id), columns, parent))
+        made.append(Row("NAT", one.id, owner, columns, parent))
+        made += routed.routes(one, owner)
     return made + qos.of_floating_ips(db, ids)
 
 

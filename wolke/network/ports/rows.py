@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from wolke.drivers.rows import Ref, Row, Value
 from wolke.network import dns, names
 from wolke.network.doorman import places
+from wolke.network.floating_ips import routed
 from wolke.network.lane import Site
 from wolke.network.networks.table import Network
 from wolke.network.ports.dhcp import in_ovn, is_disabled
@@ -41,6 +42,7 @@ class Facts:
     rules: Sequence[Any] = ()  # rows of QosRule that are in force
     trunk: tuple[str, int] | None = None  # parent port and VLAN tag of a trunk's subport
     hosts: Sequence[str] = ()  # that it is made ready for beside its own
+    floating: Sequence[str] = ()  # IPv6 addresses that are routed to it
 
 
 def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
@@ -63,6 +65,7 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     served = dhcp(db, sorted({row.subnet_id for found in addresses.values() for row in found}), site.config)
     policies = {port.id: policy_of(port) for port in ports}
     rules, trunks = qos.rules_of(db, policies.values()), tagged(db, ids)
+    floating = routed.carried(db, ids)
     hosts: dict[str, list[str]] = {}
     bindings = select(PortBinding.port_id, PortBinding.host).where(PortBinding.port_id.in_(ids))
     for port_id, host in db.execute(bindings.order_by(PortBinding.host)):
@@ -74,6 +77,7 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
                 port, addresses.get(port.id, ()), groups.get(port.id, ()), served,
                 dns.domain(port.dns_domain, port.network_domain, site.config.dns_domain),
                 rules.get(policies[port.id] or "", ()), trunks.get(port.id), hosts.get(port.id, ()),
+                floating.get(port.id, ()),
             )  # fmt: skip
             found += port_rows(facts)
     return found
@@ -120,7 +124,7 @@ def addresses_of(facts: Facts) -> frozenset[str]:
     port = facts.port
     if type_of(port) == "router":
         return frozenset({"router"})
-    own = " ".join([port.mac_address, *(row.ip_address for row in facts.addresses)])
+    own = " ".join([port.mac_address, *(row.ip_address for row in facts.addresses), *facts.floating])
     pairs = {pair["mac_address"] for pair in port.allowed_address_pairs} - {port.mac_address}
     if port.port_security_enabled or type_of(port) or port.mac_learning is False:
         return frozenset({own, *pairs})
@@ -132,7 +136,7 @@ def port_security(facts: Facts) -> frozenset[str]:
     port = facts.port
     if not port.port_security_enabled or is_trusted(port.device_owner):
         return frozenset()
-    senders = {port.mac_address: [row.ip_address for row in facts.addresses]}
+    senders = {port.mac_address: [*(row.ip_address for row in facts.addresses), *facts.floating]}
     for pair in port.allowed_address_pairs:
         senders.setdefault(pair["mac_address"], []).append(pair["ip_address"])
     return frozenset(" ".join([mac, *dict.fromkeys(ips)]) for mac, ips in senders.items())

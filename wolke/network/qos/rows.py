@@ -64,7 +64,8 @@ def rows(id: str, owner: str, switch: str, port: str, rules: Sequence[Any], addr
         columns: dict[str, Value] = {
             "priority": FLOATING_PRIORITY if address else PORT_PRIORITY,
             "direction": way,
-            "match": f'{side} == "{port}"' + (f" && ip4.{end} == {address}" if address else ""),
+            "match": f'{side} == "{port}"'
+            + (f" && {'ip6' if ':' in address else 'ip4'}.{end} == {address}" if address else ""),
             "bandwidth": bandwidth,
             "action": action,
         }
