@@ -53,7 +53,7 @@ class About:
 
 
 class Follower(Protocol):
-    """A part of the host that makes its part of the slice true by itself: the metadata service, the routing daemons."""
+    """A part of the host that makes its part of the slice true by itself: the metadata service, the routing daemons, conversations."""
 
     def apply(self, slice: Wanted) -> None:
         """What this slice says and nothing else, soon; returns at once."""
@@ -88,12 +88,13 @@ class Agent:
         metadata: Follower | None = None,
         fabric: Fabric | None = None,
         routing: Follower | None = None,
+        conversations: Follower | None = None,
         flows: Flows | None = None,
     ) -> None:
         state.mkdir(parents=True, exist_ok=True)
         self.about = about or About(host=host)
         self.state, self.hypervisor, self.switch, self.link, self.clock = state, hypervisor, switch, link, clock
-        self.metadata, self.routing = metadata, routing
+        self.metadata, self.routing, self.conversations = metadata, routing, conversations
         self.notes = notes or Notes(state / "guests")
         self.dirty = threading.Event()
         self.awake = threading.Event()
@@ -165,7 +166,7 @@ class Agent:
     def _take(self, slice: Wanted) -> None:
         self.wanted = slice
         self.guests.accept(slice.servers)
-        for follower in (self.metadata, self.routing):
+        for follower in (self.metadata, self.routing, self.conversations):
             if follower:
                 follower.apply(slice)
         self.zones.accept(slice.zones)
@@ -252,7 +253,7 @@ class Agent:
         )
 
     def _errors_of_followers(self) -> dict[str, str]:
-        followers = [one for one in (self.metadata, self.routing) if one]
+        followers = [one for one in (self.metadata, self.routing, self.conversations) if one]
         return {part: error for one in followers for part, error in one.errors().items()}
 
     def _look_at_host(self) -> None:

@@ -26,6 +26,10 @@ class LinkError(Exception):
     """The control plane is away or refuses."""
 
 
+class Dismissed(LinkError):
+    """The control plane knows this host no more."""
+
+
 class Link(Protocol):
     def wanted(self, after: int) -> Wanted | None:
         """The slice if it is newer than ``after``; None when nothing changed while the poll was held."""
@@ -91,6 +95,8 @@ class HttpsLink:
 
 
 def checked(reply: httpx2.Response) -> httpx2.Response:
+    if reply.status_code == 410:
+        raise Dismissed(f"the control plane answered 410: {reply.text[:300]}")
     if reply.is_error:
         raise LinkError(f"the control plane answered {reply.status_code}: {reply.text[:300]}")
     return reply

@@ -15,12 +15,15 @@ from pathlib import Path
 import msgspec
 
 from wolke.agent.agent import About, Agent
+from wolke.agent.conversations import Conversations
+from wolke.agent.fabric import KernelFabric
 from wolke.agent.link import HttpsLink, LinkError
 from wolke.agent.listener import Listener
 from wolke.agent.metadata_server import MetadataServer
 from wolke.agent.node import Node, joined
 from wolke.agent.notes import Notes
 from wolke.agent.routing import Routing
+from wolke.drivers.conntrack import Conntrack
 from wolke.drivers.disks import Disks
 from wolke.drivers.flows import Flows
 from wolke.drivers.frr import Frr
@@ -102,6 +105,7 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
     notes = Notes(state / "guests")
     metadata = MetadataServer(switch, notes)
     routing = Routing(Frr(ROUTING), settings.encap_ip)
+    conversations = Conversations(Conntrack())
     agent = Agent(
         host=settings.host,
         state=state,
@@ -112,6 +116,8 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
         notes=notes,
         metadata=metadata,
         routing=routing,
+        conversations=conversations,
+        fabric=KernelFabric(settings.encap_ip, lambda: routing.trouble),
         flows=Flows(),
         about=About(
             host=settings.host,
@@ -125,12 +131,14 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
     )
     metadata.start(agent.changed)
     routing.start(agent.changed)
+    conversations.start()
     renewing = threading.Thread(target=keep_renewing, args=(node, link, [client, server], stop), daemon=True)
     renewing.start()
     log.info("the agent of %s works", settings.host)
     try:
         agent.run(stop)
     finally:
+        conversations.stop()
         routing.stop()
         metadata.stop()
         listener.stop()

@@ -38,7 +38,7 @@ def run(config: Config) -> None:
     north = ovn.Northbound(config.northbound)
     app.add(rows.Northbound, north)  # type: ignore[type-abstract]
     south = ovn.Southbound(config.southbound)
-    app.add(Hosts, south)
+    app.add(Hosts, south)  # type: ignore[type-abstract]
     cloud.assemble(app)
     north.start()
     south.start()

@@ -48,8 +48,16 @@ def parser() -> argparse.ArgumentParser:
     command("loops", loops, "make the world what the database says")
     command("agent", agent, "work as a host of the cloud")
     command("join-token", join_token, "a token with which one host may join, once, within an hour").add_argument("host")
+    host = command("host", host_command, "the hosts of the cloud: list them, or take one out for good")
+    host.add_argument("action", choices=["list", "remove"])
+    host.add_argument("name", nargs="?", default="", help="of the host that is to be removed")
     token_keys = command("token-keys", rotate_token_keys, "rotate the keys that tokens are signed with")
     token_keys.add_argument("action", choices=["rotate"])
+    audit = command("audit", verify_audit, "whether the audit log is as it was written")
+    audit.add_argument("action", choices=["verify"])
+    audit.add_argument(
+        "--expect", default="", metavar="PLACE:SEAL", help="what an earlier verification told as its head"
+    )
     doctor = command("doctor", examine, "what works on this machine, what not, and the cure", config=False)
     doctor.add_argument("--config", type=Path, metavar="FILE", help="also examine this control plane's settings")
     doctor.add_argument("--agent-config", type=Path, metavar="FILE", help="also examine this host's settings")
@@ -118,11 +126,30 @@ def join_token(asked: argparse.Namespace) -> None:
     print(token_for(load(asked.config), asked.host))
 
 
+def host_command(asked: argparse.Namespace) -> None:
+    from wolke.cli.setup import hosts, remove_host
+    from wolke.core.config import load
+
+    if asked.action == "remove" and not asked.name:
+        raise ValueError("which host is to be removed?")
+    config = load(asked.config)
+    print(hosts(config) if asked.action == "list" else remove_host(config, asked.name))
+
+
 def rotate_token_keys(asked: argparse.Namespace) -> None:
     from wolke.cli.setup import rotate
     from wolke.core.config import load
 
     print(rotate(load(asked.config)))
+
+
+def verify_audit(asked: argparse.Namespace) -> None:
+    from wolke.cli.setup import audit
+    from wolke.core.config import load
+
+    found = audit(load(asked.config), asked.expect)
+    print("\n".join(f"{name:10} {value}" for name, value in found.items() if value not in (None, "")))
+    sys.exit(0 if found["intact"] else 1)
 
 
 def examine(asked: argparse.Namespace) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from sqlalchemy import func, select
+
+from wolke import audit as log
 from wolke import cloud, migrations
-from wolke.compute.hosts import joining
-from wolke.core.app import quiet_app
+from wolke.compute.hosts import joining, membership
+from wolke.compute.hosts_table import Host
+from wolke.compute.servers.table import Server
+from wolke.core.app import App, quiet_app
 from wolke.core.config import Config
+from wolke.core.db import Json
+from wolke.core.errors import Conflict
 from wolke.core.pki import authority
 from wolke.identity import keys
 
@@ -30,12 +37,54 @@ def prepare(config: Config) -> str:
     )
 
 
+def audit(config: Config, expected: str) -> Json:
+    """What is true of the audit log's chain."""
+    app = quiet_app(config)
+    try:
+        with app.database.read() as db:
+            return log.result(app, db, log.expectation(expected))
+    finally:
+        app.close()
+
+
 def token_for(config: Config, host: str) -> str:
     app = quiet_app(config)
     try:
         return joining.new_token(app, host)
     finally:
         app.close()
+
+
+def hosts(config: Config) -> str:
+    """A line for each host: its name, how many servers, and how long ago it was heard."""
+    app = quiet_app(config)
+    try:
+        with app.database.read() as db:
+            counts = dict(db.execute(select(Server.host, func.count()).group_by(Server.host)).all())
+            found = db.scalars(select(Host).order_by(Host.name)).all()
+            lines = [
+                f"{host.name:20} {counts.get(host.name, 0):>6} server(s)  heard {app.clock() - host.seen_at:.0f} s ago"
+                for host in found
+            ]
+    finally:
+        app.close()
+    return "\n".join(lines) or "No host has joined."
+
+
+def remove_host(config: Config, name: str) -> str:
+    """Take a host out for good, as ``DELETE /wolke/v1/hosts/{name}`` does; OVN forgets it when the loops run."""
+    app = App(config)  # it rings the loops
+    try:
+        with app.database.transaction() as db:
+            host = db.get(Host, name)
+            if host is None:
+                raise ValueError(f"there is no host {name}")
+            membership.take_out(db, host)
+    except Conflict as error:
+        raise ValueError(str(error)) from error
+    finally:
+        app.close()
+    return f"{name} is no host of this cloud any more. What still runs on it is cut off from OVN as soon as its agent asks."
 
 
 def rotate(config: Config) -> str:

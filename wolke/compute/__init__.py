@@ -16,7 +16,7 @@ from wolke.compute import (
     versions,
     zones,
 )
-from wolke.compute.hosts import aggregates, console, hypervisors, scheduler, services
+from wolke.compute.hosts import aggregates, console, hypervisors, membership, scheduler, services
 from wolke.compute.hosts.line import Line
 from wolke.compute.servers import (
     actions,
@@ -40,7 +40,7 @@ from wolke.core.work import Lane
 CALLS = (  # their calls are declared by import
     versions, extensions, flavors, flavor_extra_specs, keypairs, server_groups, quotas, usage, zones, security_groups,
     api, create, history, consoles, metadata, tags, interfaces, password, server_security_groups,
-    services, hypervisors, aggregates,
+    services, hypervisors, aggregates, membership,
 )  # fmt: skip
 actions.declare()
 SERVICES: list[Service] = [compute]

@@ -35,6 +35,15 @@ class Guest:
     machine: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Something of the virtual switch that is other than it should be."""
+
+    kind: str  # setting | port
+    name: str  # bridge, table or port
+    detail: str
+
+
 class Hypervisor(Protocol):
     """Every call may be repeated: asking for what is already so is no error."""
 
@@ -117,5 +126,19 @@ class VirtualSwitch(Protocol):
         Refused: a bridge that a port belongs to is not there, or a name is somebody else's
         Unavailable: Open vSwitch does not answer
         """
+
+    def wrong(
+        self, *, host: str, ovn_remote: str, encap_ip: str, bridge_mappings: dict[str, str], interfaces: dict[str, str]
+    ) -> list[Wrong]:
+        """What ``configure`` would change, devices that are not attached to their logical port, and ports of nobody's."""
+
+    def tunnels(self) -> dict[str, bool]:
+        """Other hosts (chassis) -> whether BFD hears them; those that BFD watches."""
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed()`` from a thread when anything of this may be other. It must return quickly."""
+
+    def leave(self) -> None:
+        """Take this host out of OVN; the flows that are there stay."""
 
     def versions(self) -> dict[str, str]: ...

@@ -40,7 +40,7 @@ def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
                 "topic": "n/a",
                 "description": "",
                 "admin_state_up": True,
-                "alive": ctx.now - at < ctx.app.config.host_timeout_seconds,
+                "alive": one.heard and ctx.now - at < ctx.app.config.host_timeout_seconds,
                 "availability_zone": ZONE,
                 "heartbeat_timestamp": iso(at),
                 "created_at": iso(one.seen_at),

@@ -121,8 +121,8 @@ def test_no_call_without_the_right_certificate(cloud, listener, method, path):
     stranger = listener.ca.sign_request(request("h9"), "h9", now)
     forged = new_authority(now).sign_request(request("h1"), "h1", now)
     control = listener.ca.control(["127.0.0.1"], now).chain
-    pems = {"": 401, control: 403}
-    pems |= {one.public_bytes(PEM).decode(): status for one, status in ((revoked, 401), (stranger, 403), (forged, 401))}
+    pems = {"": 401, control: 410}
+    pems |= {one.public_bytes(PEM).decode(): status for one, status in ((revoked, 401), (stranger, 410), (forged, 401))}
     for pem, status in pems.items():
         assert listener.bearing(pem).request(method, path, json={"csr": "x"}).status_code == status
 

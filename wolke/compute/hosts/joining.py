@@ -24,6 +24,12 @@ TOKEN_SECONDS = 3600
 HOST_NAME = re.compile(r"(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
+class HostGone(Forbidden):
+    """Its agent has the host leave OVN."""
+
+    status, title = 410, "Gone"
+
+
 class JoinToken(Base):
     __tablename__ = "join_token"
 
@@ -39,13 +45,18 @@ def new_token(app: App, host: str) -> str:
     ------
     BadRequest: not a host name
     """
+    with app.database.transaction() as db:
+        return issue(db, app, host)
+
+
+def issue(db: Session, app: App, host: str) -> str:
+    """``new_token`` in the caller's transaction."""
     if not HOST_NAME.fullmatch(host) or host == CONTROL:
         raise BadRequest(f"'{host}' cannot be the name of a host: lower case letters, digits, '-' and '.'")
     secret = secrets.token_urlsafe(32)
-    with app.database.transaction() as db:
-        ca = authority(db, app.vault)
-        db.execute(delete(JoinToken).where(JoinToken.expires_at <= app.clock()))
-        db.add(JoinToken(digest=digest(secret), host=host, expires_at=app.clock() + TOKEN_SECONDS))
+    ca = authority(db, app.vault)
+    db.execute(delete(JoinToken).where(JoinToken.expires_at <= app.clock()))
+    db.add(JoinToken(digest=digest(secret), host=host, expires_at=app.clock() + TOKEN_SECONDS))
     return f"wolke-join.{secret}.{ca.fingerprint}"
 
 
@@ -96,7 +107,7 @@ def host_of(app: App, peer: x509.Certificate | None) -> str:
     Raises
     ------
     Unauthorized: no certificate, or one that has been replaced or revoked
-    Forbidden: not the certificate of a host
+    HostGone: not the certificate of a host, or of one that was taken out
     """
     if peer is None or peer.not_valid_after_utc.timestamp() <= app.clock():
         raise Unauthorized("A certificate of this cloud is required.")
@@ -105,7 +116,7 @@ def host_of(app: App, peer: x509.Certificate | None) -> str:
         row = db.get(Host, host)
         valid = row.certificate.split() if row else []
     if row is None:
-        raise Forbidden("This certificate is not of a host of this cloud.")
+        raise HostGone("This certificate is not of a host of this cloud.")
     if shown not in valid:
         raise Unauthorized("This certificate has been replaced or revoked.")
     if len(valid) > 1 and shown == valid[-1]:

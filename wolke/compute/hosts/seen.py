@@ -63,7 +63,7 @@ def record_host(db: Session, picture: Seen, now: float) -> None:
     if not host.service_id:
         host.service_id, host.hypervisor_id = str(uuid.uuid4()), str(uuid.uuid4())
     told = msgspec.to_builtins(picture)
-    for name in ("host", "revision", "servers", "removed", "drift"):
+    for name in ("host", "revision", "servers", "removed", "drift", "tunnels", "zones"):
         del told[name]
     if host.facts != told:
         has = picture.capacity

@@ -22,6 +22,7 @@ from wolke.core.config import Config
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
+from wolke.network import chassis
 
 COMPUTE = "nova-compute"
 UUIDS = (2, 53)
@@ -188,4 +189,5 @@ def delete(ctx: Ctx) -> None:
         raise Conflict(
             "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
         )
+    chassis.leave(ctx.db, host.name)
     ctx.db.delete(host)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from wolke.drivers.hypervisor import DriverError
+from collections.abc import Callable
+
+from wolke.drivers.hypervisor import DriverError, Wrong
 from wolke.drivers.layout import Layout
 from wolke.drivers.rows import Refused, Unavailable
-from wolke.drivers.vswitch import INTEGRATION, NAME_LENGTH, settings
+from wolke.drivers.switchview import INTEGRATION
+from wolke.drivers.vswitch import NAME_LENGTH, settings
 
 
 class VirtualSwitch:
@@ -20,6 +23,8 @@ class VirtualSwitch:
         self.reachable = True
         self.external_ids: dict[str, str] = {}
         self.bridges: dict[str, dict[str, str]] = {}  # bridge -> interface -> logical port
+        self.bfd: dict[str, bool] = {}
+        self.watchers: list[Callable[[], None]] = []
         self._installed: set[str] = set()
         self.layout = Layout()
 
@@ -79,6 +84,28 @@ class VirtualSwitch:
         self.layout = layout
         missing = [port for port in layout.ports if not port.type and self.devices is not None]
         return {port.name: "no such device" for port in missing if port.name not in (self.devices or ())}
+
+    def wrong(
+        self, *, host: str, ovn_remote: str, encap_ip: str, bridge_mappings: dict[str, str], interfaces: dict[str, str]
+    ) -> list[Wrong]:
+        self._reach()
+        wanted = settings(host, ovn_remote, encap_ip, bridge_mappings, "netdev")
+        return [
+            Wrong("setting", "Open_vSwitch", f"external_ids:{key} is other than {value!r}")
+            for key, value in wanted.items()
+            if self.external_ids.get(key) != value
+        ]
+
+    def tunnels(self) -> dict[str, bool]:
+        self._reach()
+        return dict(self.bfd)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self.watchers.append(changed)
+
+    def leave(self) -> None:
+        self._reach()
+        self.external_ids.pop("ovn-remote", None)
 
     def versions(self) -> dict[str, str]:
         self._reach()

@@ -1,0 +1,220 @@
+"""Drift on this host: settings, ports and flows of the virtual switch that somebody has changed by hand are noticed, undone and told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from wolke.drivers.hypervisor import DriverError, VirtualSwitch, Wrong
+from wolke.wire import seen
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0  # between two looks at the flows
+LINES_SECONDS = 30.0  # between two looks at each single flow
+CALM_SECONDS = 3.0  # that ovn-controller must have computed nothing before its flows are taken as the right ones
+KEPT = 20  # of the last ones, in each picture
+MOST_DETAILS = 10
+
+
+class Flows(Protocol):
+    """``wolke.drivers.flows.Flows``."""
+
+    def count(self) -> int | None: ...
+    def lines(self) -> frozenset[str] | None: ...
+    def activity(self) -> str | None: ...
+    def reinstall(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the virtual switch was given."""
+
+    host: str
+    ovn_remote: str
+    encap_ip: str
+    bridge_mappings: Mapping[str, str]
+    interfaces: Mapping[str, str]  # of running guests: device -> logical port
+
+
+class Drifts:
+    """Looks at the virtual switch when it changes, and at its flows all the time.
+
+    Parameters
+    ----------
+    expected : None as long as nothing is known
+    mend : gives the virtual switch its settings again
+    flows : None where there are none to look at
+    wall : unix seconds, for whoever reads when it was
+    """
+
+    def __init__(
+        self,
+        switch: VirtualSwitch,
+        *,
+        expected: Callable[[], Expected | None],
+        mend: Callable[[Expected], None],
+        changed: Callable[[], None],
+        clock: Callable[[], float],
+        flows: Flows | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.switch, self.expected, self.mend, self.changed = switch, expected, mend, changed
+        self.clock, self.flows, self.wall = clock, flows, wall
+        self.told: tuple[seen.Drift, ...] = ()
+        self.tunnels: dict[str, bool] = {}
+        self.switching = True
+        self.rung = threading.Event()
+        self.first: set[Wrong] = set()  # ports that were wrong at the last look: a guest may just have come
+        self.activity = ""
+        self.since = 0.0  # when ovn-controller was last seen to compute
+        self.count = -1  # as it should be; -1: not known yet
+        self.lines: frozenset[str] | None = None
+        self.lines_due = 0.0
+        switch.watch(self.rung.set)
+
+    # Settings and ports -----------------------------------------------------------------------------------------
+    def look(self) -> bool:
+        """Compare settings and ports with what they should be; True when something was wrong."""
+        expected = self.expected()
+        if expected is None:
+            return False
+        wrong = self.switch.wrong(
+            host=expected.host, ovn_remote=expected.ovn_remote, encap_ip=expected.encap_ip,
+            bridge_mappings=dict(expected.bridge_mappings), interfaces=dict(expected.interfaces),
+        )  # fmt: skip
+        settings = [one for one in wrong if one.kind == "setting"]
+        ports = {one for one in wrong if one.kind == "port"}
+        sure, self.first = ports & self.first, ports
+        if settings:
+            self.undo("setting", settings, lambda: self.mend(expected))
+        if sure:
+            self.undo("port", sorted(sure, key=lambda one: one.name), lambda: self.mend_ports(expected, sure))
+        if ports:
+            self.rung.set()
+        return bool(settings or sure)
+
+    def mend_ports(self, expected: Expected, wrong: set[Wrong]) -> None:
+        for one in wrong:
+            if (port_id := expected.interfaces.get(one.name)) is not None:
+                self.switch.add_port("br-int", one.name, port_id)
+            else:
+                self.switch.remove_port(one.name)
+
+    def undo(self, kind: str, wrong: list[Wrong], mend: Callable[[], None]) -> None:
+        details = tuple(one.detail for one in wrong[:MOST_DETAILS])
+        one = self.note(kind, ", ".join(dict.fromkeys(one.name for one in wrong))[:200], details, len(wrong))
+        mend()
+        self.undone(one)
+
+    def note(self, kind: str, name: str, details: tuple[str, ...], count: int) -> seen.Drift:
+        """Write down what was found; what is found again and again is one."""
+        for known in self.told:
+            if not known.undone_at and (known.kind, known.name) == (kind, name):
+                return known
+        log.warning("drift: %s %s: %s", kind, name, "; ".join(details))
+        made = seen.Drift(
+            id=str(uuid.uuid4()), kind=kind, name=name, details=details, count=count, noticed_at=self.wall()
+        )
+        self.told = (*self.told, made)[-KEPT:]
+        self.changed()
+        return made
+
+    def undone(self, one: seen.Drift) -> None:
+        at = self.wall()
+        self.told = tuple(replace(known, undone_at=at) if known.id == one.id else known for known in self.told)
+        self.changed()
+
+    # What BFD and ovs-vswitchd tell -----------------------------------------------------------------------------
+    def look_at_tunnels(self) -> None:
+        tunnels = self.switch.tunnels()
+        if tunnels != self.tunnels:
+            self.tunnels = tunnels
+            self.changed()
+
+    # Flows ------------------------------------------------------------------------------------------------------
+    def look_at_flows(self) -> bool:
+        """Compare the flows with those that were there when ovn-controller last did something; True when they were other."""
+        if self.flows is None:
+            return False
+        count = self.flows.count()
+        if (count is not None) != self.switching:
+            self.switching = count is not None
+            self.changed()
+        activity = self.flows.activity()
+        if count is None or activity is None:
+            self.forget()
+            return False
+        if activity != self.activity:
+            self.activity = activity
+            self.forget()
+            return False
+        if self.clock() - self.since < CALM_SECONDS:
+            return False
+        if self.count < 0:
+            self.count = count
+            return False
+        if count == self.count and self.clock() < self.lines_due:
+            return False
+        return self.look_at_lines(count)
+
+    def look_at_lines(self, count: int) -> bool:
+        assert self.flows
+        self.lines_due = self.clock() + LINES_SECONDS
+        lines = self.flows.lines()
+        if lines is None or self.flows.activity() != self.activity:
+            return False
+        if self.lines is None and count == self.count:
+            self.lines = lines
+            return False
+        if lines == self.lines:
+            self.count = count  # only what the switch learns by itself has changed
+            return False
+        self.undo_flows(lines, count)
+        return True
+
+    def undo_flows(self, lines: frozenset[str], count: int) -> None:
+        assert self.flows
+        if self.lines is None:
+            details: tuple[str, ...] = (f"{count} flows where {self.count} were",)
+            number = abs(count - self.count)
+        else:
+            foreign, missing = sorted(lines - self.lines), sorted(self.lines - lines)
+            details = tuple(f"foreign: {line}"[:300] for line in foreign[: MOST_DETAILS // 2])
+            details += tuple(f"missing: {line}"[:300] for line in missing[: MOST_DETAILS // 2])
+            number = len(foreign) + len(missing)
+        one = self.note("flows", "br-int", details, number)
+        if self.flows.reinstall():
+            self.undone(one)
+        self.forget()
+
+    def forget(self) -> None:
+        """The flows are being written: what is there in a while will be right."""
+        self.since, self.count, self.lines, self.lines_due = self.clock(), -1, None, 0.0
+
+    # Threads ----------------------------------------------------------------------------------------------------
+    def work(self) -> bool:
+        """One look at everything, in the caller's thread."""
+        try:
+            found = self.look()
+            self.look_at_tunnels()
+            return self.look_at_flows() or found
+        except DriverError as error:
+            log.debug("the virtual switch does not answer: %s", error)
+            return False
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self.rung.clear()
+            try:
+                self.work()
+            except Exception:
+                log.exception("drift")
+            if not self.rung.wait(LOOK_SECONDS):
+                continue
+            stop.wait(0.1)  # what comes together is looked at together
