@@ -7,7 +7,6 @@ lets the answers pass; a stateless one neither looks nor remembers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 from wolke.network.reachability.picture import Group, Ip, Packet, Picture, Port, Rule
@@ -15,6 +14,7 @@ from wolke.network.reachability.verdict import (
     ADDRESS_PAIR,
     ALLOWED_BY_RULE,
     CONNTRACK,
+    DOORMAN,
     NO_RULE,
     PORT_SECURITY,
     Decision,
@@ -23,6 +23,7 @@ from wolke.network.reachability.verdict import (
     thing,
     traffic,
 )
+from wolke.network.security_groups.verdict import allowed_on_router, matches
 
 TCP, UDP, ICMP, ICMPV6, SCTP = 6, 17, 1, 58, 132
 Flow = tuple[int, Ip, int, Ip, int]
@@ -87,38 +88,6 @@ def check_receiver(port: Port, packet: Packet) -> None:
     )  # fmt: skip
 
 
-def matches(rule: Rule, packet: Packet, picture: Picture) -> bool:
-    """Whether a rule means this packet; its direction has been looked at."""
-    if rule.version != packet.version:
-        return False
-    far = packet.source if rule.direction == "ingress" else packet.destination
-    if rule.prefix is not None and far not in rule.prefix:
-        return False
-    if rule.remote_group is not None:
-        group = picture.groups.get(rule.remote_group)
-        if group is None or far not in group.members:
-            return False
-    if rule.remote_addresses is not None and not any(
-        far in net for net in rule.remote_addresses if net.version == far.version
-    ):
-        return False
-    if rule.protocol is None:
-        return True
-    if rule.protocol != packet.protocol:
-        return False
-    if rule.low is None and rule.high is None:
-        return True
-    if packet.protocol in (ICMP, ICMPV6):
-        return rule.low in (None, packet.icmp_type) and rule.high in (None, packet.icmp_code)
-    return (rule.low or 0) <= packet.port <= (65535 if rule.high is None else rule.high)
-
-
-def rules_of(groups: list[Group], direction: str, *, stateful: bool) -> Iterator[tuple[Group, Rule]]:
-    for group in groups:
-        if group.stateful is stateful:
-            yield from ((group, rule) for rule in group.rules if rule.direction == direction)
-
-
 def allowed(group: Group, rule: Rule, direction: str, packet: Packet, at: Thing) -> Decision:
     one = Thing("security_group_rule", rule.id, "", group.project_id)
     return Decision(
@@ -130,37 +99,74 @@ def allowed(group: Group, rule: Rule, direction: str, packet: Packet, at: Thing)
     )
 
 
-def pass_groups(picture: Picture, zones: Zones, port: Port, direction: str, packet: Packet) -> Decision | None:
-    """What lets a packet pass a port's security groups; None where none stand there or the conversation is known.
+def pass_port(picture: Picture, zones: Zones, port: Port, direction: str, packet: Packet) -> Decision | None:
+    """What lets a packet pass a server's port; None where nothing stands there or the conversation is known.
 
     Raises
     ------
-    Blocked: no rule allows it, or it answers what the port has not seen begin
+    Blocked: the doorman forbids it, no rule of a group allows it, or it answers what the port has not seen begin
     """
     tracked = picture.networks[port.network_id].stateful
     here = thing("port", port)
-    groups = [picture.groups[id] for id in port.groups if id in picture.groups]
     guarded = port.secure and not port.trusted
-    if guarded:
-        for group, rule in rules_of(groups, direction, stateful=False):
-            if matches(rule, packet, picture):
-                return allowed(group, rule, direction, packet, here)
-    if tracked:
-        if zones.knows(port.id, packet):
-            return None
-        if packet.answer and packet.protocol == TCP and not any(not group.stateful for group in groups if guarded):
-            raise blocked(
-                CONNTRACK, here, f"{here} has not seen the conversation begin that this answers: its first packet took another way",
-                here,
-            )  # fmt: skip
+    groups = [picture.groups[id] for id in port.groups if id in picture.groups] if guarded else []
+    bare = first(picture, groups, direction, packet, stateful=False)
+    opens_tcp = packet.protocol == TCP and not packet.answer
+    if tracked and not bare and not opens_tcp and zones.knows(port.id, packet):
+        return None
+    pass_door(picture, port, direction, packet, port.project_id)
+    if bare:
+        return allowed(*bare, direction, packet, here)
+    if tracked and packet.answer and packet.protocol == TCP:
+        if any(not group.stateful for group in groups):
+            raise refusal(groups, direction, packet, here)
+        raise blocked(
+            CONNTRACK, here, f"{here} has not seen the conversation begin that this answers: its first packet took another way", here
+        )  # fmt: skip
     if not guarded:
         zones.begin(port.id, packet)
         return None
-    if tracked and not (packet.answer and packet.protocol == TCP):
-        for group, rule in rules_of(groups, direction, stateful=True):
-            if matches(rule, packet, picture):
-                zones.begin(port.id, packet)
-                return allowed(group, rule, direction, packet, here)
+    if tracked and (found := first(picture, groups, direction, packet, stateful=True)):
+        zones.begin(port.id, packet)
+        return allowed(*found, direction, packet, here)
+    raise refusal(groups, direction, packet, here)
+
+
+def first(
+    picture: Picture, groups: list[Group], direction: str, packet: Packet, *, stateful: bool
+) -> tuple[Group, Rule] | None:
+    """The first rule that lets a packet pass, with its group."""
+    for group in groups:
+        if group.stateful is stateful:
+            for rule in group.rules:
+                if rule.direction == direction and matches(rule, packet, picture.members):
+                    return group, rule
+    return None
+
+
+def pass_door(picture: Picture, port: Port, direction: str, packet: Packet, project_id: str) -> None:
+    """Raises Blocked: the operator's doorman does not let it pass at this port."""
+    says = picture.door.verdict(port.network_id, packet, direction)
+    if not says.allowed:
+        rule = Thing("doorman_rule", says.by, picture.door.names.get(says.by, ""), project_id)
+        way = "into the cloud" if direction == "ingress" else "out of the cloud"
+        if not picture.networks[port.network_id].external:
+            way = "to a server" if direction == "ingress" else "out of a server"
+        raise blocked(
+            DOORMAN, rule, f"the operator's {rule} does not let {traffic(packet)} {way}", thing("port", port), direction
+        )
+
+
+def pass_router_port(picture: Picture, port: Port, direction: str, packet: Packet) -> Decision | None:
+    """The same for the groups of a router's port, where nothing is remembered; ``ingress`` goes into the router. Raises Blocked."""
+    groups = [picture.groups[id] for id in port.groups if id in picture.groups]
+    if not groups:
+        return None
+    here = thing("port", port)
+    for group in groups:
+        if id := allowed_on_router(group.rules, direction, packet, picture.members):
+            rule = next((rule for rule in group.rules if rule.id == id), None)
+            return allowed(group, rule, direction, packet, here) if rule else None
     raise refusal(groups, direction, packet, here)
 
 

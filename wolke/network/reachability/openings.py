@@ -114,9 +114,8 @@ def cuts(picture: Picture, targets: Sequence[Port], address: Ip, protocol: int) 
     moved: set[int] = set()
     for forwarding in picture.forwardings_of.get(one.id, ()) if one else ():
         if forwarding.protocol == protocol:
-            moved |= {forwarding.outer, forwarding.outer + forwarding.count}
-            shift = forwarding.outer - forwarding.inner
-            moved |= {cut + shift for cut in found if 0 <= cut - forwarding.inner < forwarding.count}
+            moved |= {forwarding.first, forwarding.last + 1}
+            moved |= {outer for cut in found if (outer := forwarding.from_outside(cut))}
     return sorted(cut for cut in found | moved if 1 <= cut <= LAST_PORT)
 
 

@@ -114,19 +114,33 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """Packets to ``destination`` go to the neighbour ``nexthop``, out of the port."""
+
     destination: Net
     nexthop: Ip
+    port_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNat:
+    """Packets from ``inside`` that leave by the gateway port bear ``outside`` as their source."""
+
+    inside: Net
+    outside: Ip
+    port_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
+    """``routes`` are all but those to its own networks."""
+
     id: str
     name: str
     project_id: str
     admin_up: bool = True
-    snat: bool = True
     routes: tuple[Route, ...] = ()
-    carried: bool = True  # a host reaches the physical network of its gateway
+    source_nats: tuple[SourceNat, ...] = ()
+    uncarried: frozenset[str] = frozenset()  # gateway ports whose physical network no host reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +156,31 @@ class FloatingIp:
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """A port forwarding: ``count`` ports from ``outer`` on lead to as many from ``inner`` on."""
+    """A port forwarding: from ``first`` to ``last`` of a floating IP to ``inner`` and the following, or to ``inner`` alone."""
 
     id: str
     floating_id: str
     router_id: str
     protocol: int
-    outer: int
+    first: int
+    last: int
     inner: int
     address: Ip
     port_id: str
-    count: int = 1
+    step: int = 1  # 0: all lead to one port
+
+    def led_to(self, packet: Packet) -> int:
+        """The port that a packet is led to, 0 for none."""
+        if packet.protocol != self.protocol or not self.first <= packet.port <= self.last:
+            return 0
+        return self.inner + (packet.port - self.first) * self.step
+
+    def from_outside(self, port: int) -> int:
+        """The outer port that leads to an inner one, 0 for none."""
+        if self.step == 0:
+            return self.first if port == self.inner else 0
+        outer = self.first + port - self.inner
+        return outer if self.first <= outer <= self.last else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +211,17 @@ class Packet:
 
 @dataclass(frozen=True)
 class Door:
-    """The operator's policy at the edge of the external networks."""
+    """The operator's policy, and the networks that have it at the ports of gateways and servers."""
 
     rules: Sequence[policy.Rule] = ()
     exemptions: Sequence[policy.Exemption] = ()
+    networks: frozenset[str] = frozenset()
     names: Mapping[str, str] = field(default_factory=dict)  # of rules, by id
 
     def verdict(self, network_id: str, packet: Packet, direction: str) -> policy.Verdict:
-        """What it says of a packet that goes in (``ingress``) or out at the edge of an external network."""
+        """What it says of a packet that goes to the local side (``ingress``) or leaves it."""
+        if network_id not in self.networks:
+            return policy.Verdict(True, "")
         inward = direction == "ingress"
         icmp = packet.protocol in (policy.ICMP, policy.ICMPV6)
         asked = policy.Packet(
@@ -214,6 +245,11 @@ class Picture:
     forwardings: Sequence[Forwarding] = ()
     door: Door = field(default_factory=Door)
     published: Sequence[tuple[Net, Ip]] = ()  # prefixes that the world outside sends in, by the next hop it was told
+
+    @cached_property
+    def members(self) -> Mapping[str, frozenset[Ip]]:
+        """Security group -> addresses of its members."""
+        return {group.id: group.members for group in self.groups.values()}
 
     @cached_property
     def holders(self) -> Mapping[tuple[str, Ip], Port]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from wolke.network.reachability.filters import ICMP, ICMPV6
-from wolke.network.reachability.picture import Forwarding, Ip, Packet, Picture, Port
+from wolke.network.reachability.picture import Ip, Packet, Picture, Port
 from wolke.network.reachability.verdict import FLOATING_IP, NO_PATH, Decision, Thing, Verdict, thing, traffic
 from wolke.network.reachability.walk import is_private, verdict
 
@@ -110,12 +110,9 @@ def tries_of_port(picture: Picture, port: Port, question: Question, version: int
         if one.port_id == port.id:
             yield Try(one.address, question.port, port.id)
         for forwarding in picture.forwardings_of.get(one.id, ()):
-            if forwarding.port_id == port.id and leads_to(forwarding, question):
-                yield Try(one.address, forwarding.outer + question.port - forwarding.inner, port.id)
-
-
-def leads_to(forwarding: Forwarding, question: Question) -> bool:
-    return forwarding.protocol == question.protocol and 0 <= question.port - forwarding.inner < forwarding.count
+            mine = forwarding.port_id == port.id and forwarding.protocol == question.protocol
+            if mine and (outer := forwarding.from_outside(question.port)):
+                yield Try(one.address, outer, port.id)
 
 
 def packet_of(question: Question, source: Ip, target: Try) -> Packet:

@@ -8,7 +8,7 @@ not read.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -17,14 +17,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, and_, case, cast, exists, or_, select, union_all
 from sqlalchemy.orm import Session
 
+from wolke.network.address_groups.table import AddressGroup
+from wolke.network.address_scopes.table import AddressScope
 from wolke.network.chassis import Chassis
+from wolke.network.doorman import reader
+from wolke.network.doorman.table import DoormanRule
 from wolke.network.floating_ips.table import FloatingIp as FloatingIpRow
+from wolke.network.floating_ips.table import PortForwarding
 from wolke.network.networks.table import Network as NetworkRow
 from wolke.network.ports.table import FixedIp, PortSecurityGroup
 from wolke.network.ports.table import Port as PortRow
 from wolke.network.reachability.picture import (
     ROUTER_OWNERS,
+    Door,
     FloatingIp,
+    Forwarding,
     Group,
     Ip,
     Net,
@@ -35,12 +42,18 @@ from wolke.network.reachability.picture import (
     Route,
     Router,
     Rule,
+    SourceNat,
     Subnet,
 )
+from wolke.network.reachability.walk import is_private
+from wolke.network.routed.published import in_scope, operators
+from wolke.network.routers.legs import Leg, legs_of
 from wolke.network.routers.table import GATEWAY, INTERFACE
 from wolke.network.routers.table import Router as RouterRow
+from wolke.network.routers.ways import source_nats, ways
 from wolke.network.security_groups.protocols import number
 from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
+from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet as SubnetRow
 
 address_of = lru_cache(65536)(ip_address)
@@ -90,15 +103,22 @@ def picture(db: Session, scope: Scope | None = None) -> Picture:
         members[port_id].append(group_id)
     networks = read_networks(db, found)
     reaching = {name for row in db.execute(select(Chassis.physical_networks)) for name in row.physical_networks}
+    legs = legs_of(db, [router.id for router in routers])
+    forwardings = read_forwardings(db, floating)
+    balanced = {leg.network.id for row in forwardings for leg in legs.get(row.router_id, ()) if not leg.is_gateway}
+    pools = read_pools(db)
     return Picture(
-        networks={row.id: network_of(row) for row in networks},
-        subnets={row.id: subnet_of(row) for row in subnets},
+        networks={row.id: network_of(row, balanced) for row in networks},
+        subnets={row.id: subnet_of(row, pools) for row in subnets},
         ports={row.id: port_of(row, fixed.get(row.id, ()), members.get(row.id, ())) for row in ports},
-        routers={row.id: router_of(row, networks, reaching) for row in routers},
+        routers={row.id: router_of(row, legs[row.id], reaching) for row in routers},
         groups=read_groups(
             db, {id for held in members.values() for id in held} if found else None, known(fixed, floating, scope)
         ),
         floating={row.id: floating_of(row) for row in floating},
+        forwardings=[forwarding_of(row) for row in forwardings],
+        door=read_door(db),
+        published=published(legs, pools),
     )
 
 
@@ -110,17 +130,25 @@ def chosen(query: Any, column: Any, ids: Collection[str] | None) -> Any:
 def led_to(db: Session, scope: Scope) -> Found:
     """Routers and networks that a packet of the scope can come by, and the floating IPs in play."""
     found = Found(ports=set(scope.port_ids))
+    led = select(PortForwarding.floating_ip_id).where(PortForwarding.internal_port_id.in_(scope.port_ids))
     own = FloatingIpRow.port_id.in_(scope.port_ids) | FloatingIpRow.id.in_(scope.floating_ids)
+    own = own | FloatingIpRow.id.in_(led)
     found.floating = list(
         db.execute(select(FloatingIpRow.__table__).where(own | FloatingIpRow.floating_ip_address.in_(scope.addresses)))
     )
     found.ports |= {one.port_id for one in found.floating if one.port_id} | {
         one.floating_port_id for one in found.floating
     }
+    ids = [one.id for one in found.floating]
+    found.ports |= set(
+        db.scalars(select(PortForwarding.internal_port_id).where(PortForwarding.floating_ip_id.in_(ids)))
+    )
     seeds = {one.router_id for one in found.floating if one.router_id}
     seeds |= {one.floating_network_id for one in found.floating}
+    public = [ip for ip in scope.addresses if not is_private(address_of(ip))]  # private ones are in many projects
     outer = select(PortRow.device_id, PortRow.network_id).join(FixedIp, FixedIp.port_id == PortRow.id)
-    outer = outer.where(FixedIp.ip_address.in_(scope.addresses), PortRow.device_owner.in_(ROUTER_OWNERS))
+    gateway = FixedIp.ip_address.in_(scope.addresses) & (PortRow.device_owner == GATEWAY)
+    outer = outer.where(gateway | FixedIp.ip_address.in_(public))
     own_networks = select(PortRow.device_id, PortRow.network_id).where(PortRow.id.in_(found.ports))
     for device_id, network_id in db.execute(union_all(outer, own_networks)):
         seeds |= {device_id, network_id} - {""}
@@ -187,17 +215,20 @@ def read_networks(db: Session, found: Found | None) -> Sequence[Any]:
     return db.execute(chosen(query, NetworkRow.id, found.networks if found else None)).all()
 
 
-def network_of(row: Any) -> Network:
+def network_of(row: Any, balanced: Collection[str]) -> Network:
+    """``balanced``: networks whose switches carry out port forwardings; they track conversations, too."""
     return Network(
         row.id, row.name, row.project_id, row.admin_state_up, row.external, bool(row.physical_network), row.shared,
-        bool(row.stateful),
+        bool(row.stateful) or row.id in balanced,
     )  # fmt: skip
 
 
-def subnet_of(row: Any) -> Subnet:
+def subnet_of(row: Any, pools: Mapping[str, Pool]) -> Subnet:
     routes = tuple((net_of(one["destination"]), address_of(one["nexthop"])) for one in row.host_routes)
     gateway = address_of(row.gateway_ip) if row.gateway_ip else None
-    return Subnet(row.id, row.name, row.project_id, row.network_id, net_of(row.cidr), gateway, routes)
+    pool = pools.get(row.subnetpool_id or "")
+    scope = pool.scope_id if pool else ""
+    return Subnet(row.id, row.name, row.project_id, row.network_id, net_of(row.cidr), gateway, routes, scope)
 
 
 def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str]) -> Port:
@@ -208,11 +239,16 @@ def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str]
     )  # fmt: skip
 
 
-def router_of(row: Any, networks: Sequence[Any], reaching: set[str]) -> Router:
-    outside = next((network for network in networks if network.id == row.external_network_id), None)
-    carried = not (outside and outside.physical_network) or outside.physical_network in reaching
-    routes = tuple(Route(net_of(one["destination"]), address_of(one["nexthop"])) for one in row.routes)
-    return Router(row.id, row.name, row.project_id, row.admin_state_up, row.enable_snat, routes, carried)
+def router_of(row: Any, legs: Sequence[Leg], reaching: Collection[str]) -> Router:
+    def carried(leg: Leg) -> bool:
+        return not leg.network.physical_network or leg.network.physical_network in reaching
+
+    routes = (Route(net_of(way.prefix), address_of(way.nexthop), way.leg.port.id) for way in ways(row, legs))
+    nats = (
+        SourceNat(net_of(nat.inside), address_of(nat.outside), nat.gateway.port.id) for nat in source_nats(row, legs)
+    )
+    silent = frozenset(leg.port.id for leg in legs if leg.is_gateway and not carried(leg))
+    return Router(row.id, row.name, row.project_id, row.admin_state_up, tuple(routes), tuple(nats), silent)
 
 
 def floating_of(row: Any) -> FloatingIp:
@@ -222,13 +258,72 @@ def floating_of(row: Any) -> FloatingIp:
     )  # fmt: skip
 
 
+def read_forwardings(db: Session, floating: Sequence[Any]) -> Sequence[Any]:
+    query = select(PortForwarding.__table__, FloatingIpRow.router_id)
+    query = query.join(FloatingIpRow, FloatingIpRow.id == PortForwarding.floating_ip_id)
+    ids = [one.id for one in floating if not one.port_id]
+    return db.execute(query.where(PortForwarding.floating_ip_id.in_(ids), FloatingIpRow.router_id.is_not(None))).all()
+
+
+def forwarding_of(row: Any) -> Forwarding:
+    step = 0 if row.internal_first == row.internal_last else 1
+    return Forwarding(
+        row.id, row.floating_ip_id, row.router_id, number(row.protocol, "IPv4"), row.external_first, row.external_last,
+        row.internal_first, address_of(row.internal_ip_address), row.internal_port_id, step,
+    )  # fmt: skip
+
+
+# What surrounds it all -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A subnet pool: its address scope, and whether it is an operator's, so that the world routes what is cut from it."""
+
+    scope_id: str
+    operators: bool
+
+
+def read_pools(db: Session) -> dict[str, Pool]:
+    query = select(SubnetPool.id, SubnetPool.address_scope_id, operators().label("operators"))
+    rows = db.execute(query.outerjoin(AddressScope, in_scope()))
+    return {row.id: Pool(row.address_scope_id or "", bool(row.operators)) for row in rows}
+
+
+def published(legs: Mapping[str, Sequence[Leg]], pools: Mapping[str, Pool]) -> list[tuple[Net, Ip]]:
+    """Prefixes that the world outside sends in, with the next hops it was told; as ``network.routed`` tells them."""
+    found = []
+    for its in legs.values():
+        gateways = [leg for leg in its if leg.is_gateway]
+        for leg in its:
+            for _, subnet in leg.addresses if not leg.is_gateway and not leg.network.external else ():
+                pool, version = pools.get(subnet.subnetpool_id or ""), subnet.ip_version
+                if pool is None or not pool.operators or not (pool.scope_id or version == 6):
+                    continue
+                for gateway in gateways:
+                    outer = {s.subnetpool_id or "" for _, s in gateway.addresses if s.ip_version == version}
+                    if pool.scope_id in {pools[id].scope_id if id in pools else "" for id in outer}:
+                        found.append((net_of(subnet.cidr), address_of(gateway.address(version))))
+    return found
+
+
+def read_door(db: Session) -> Door:
+    door = reader.load(db)
+    names = {row.id: row.name for row in db.execute(select(DoormanRule.id, DoormanRule.name))} if door.rules else {}
+    return Door(door.rules, door.exemptions, door.networks, names)
+
+
 # Security groups -----------------------------------------------------------------------------------------------------
 def read_groups(db: Session, ids: set[str] | None, addresses: set[str] | None) -> dict[str, Group]:
     """Groups with their rules. ``addresses``: those that are looked for among the members of remote groups."""
     rules: dict[str, list[Rule]] = defaultdict(list)
     query = select(SecurityGroupRule.__table__).order_by(SecurityGroupRule.created_at, SecurityGroupRule.id)
-    for row in db.execute(chosen(query, SecurityGroupRule.security_group_id, ids)):
-        rules[row.security_group_id].append(rule_of(row))
+    rows = db.execute(chosen(query, SecurityGroupRule.security_group_id, ids)).all()
+    named = {row.remote_address_group_id for row in rows if row.remote_address_group_id}
+    told = (
+        db.execute(select(AddressGroup.id, AddressGroup.addresses).where(AddressGroup.id.in_(named))) if named else ()
+    )
+    sets = {id: frozenset(map(net_of, addresses)) for id, addresses in told}
+    for row in rows:
+        rules[row.security_group_id].append(rule_of(row, sets))
     remote = {rule.remote_group for held in rules.values() for rule in held if rule.remote_group}
     members: dict[str, set[Ip]] = defaultdict(set)
     inside = select(PortSecurityGroup.group_id, FixedIp.ip_address).join(
@@ -253,9 +348,10 @@ def read_groups(db: Session, ids: set[str] | None, addresses: set[str] | None) -
     }
 
 
-def rule_of(row: Any) -> Rule:
+def rule_of(row: Any, address_groups: Mapping[str, frozenset[Net]]) -> Rule:
     prefix: Net | None = net_of(row.remote_ip_prefix) if row.remote_ip_prefix else None
     protocol = None if row.protocol is None else number(str(row.protocol), row.ethertype)
     return Rule(
-        row.id, row.direction, int(row.ethertype[-1]), protocol, row.port_range_min, row.port_range_max, prefix, row.remote_group_id
+        row.id, row.direction, int(row.ethertype[-1]), protocol, row.port_range_min, row.port_range_max, prefix, row.remote_group_id,
+        address_groups.get(row.remote_address_group_id, frozenset()) if row.remote_address_group_id else None,
     )  # fmt: skip

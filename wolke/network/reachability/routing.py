@@ -7,12 +7,12 @@ way in, the source is rewritten on the way out, and a packet that leaves for an 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from wolke.network.reachability.filters import SCTP, TCP, UDP, Flow
-from wolke.network.reachability.picture import GATEWAY_OWNER, Ip, Net, Packet, Picture, Port, Router
-from wolke.network.reachability.verdict import ROUTE, Thing, blocked, thing
+from wolke.network.reachability.filters import Flow
+from wolke.network.reachability.picture import GATEWAY_OWNER, Forwarding, Ip, Net, Packet, Picture, Port, Router
+from wolke.network.reachability.verdict import ADDRESS_SCOPE, ROUTE, Thing, blocked, thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Way:
     port: Port
     nexthop: Ip
     net: Net
-    direct: bool
+    direct: bool = False
 
 
 def gateways(picture: Picture, router: Router) -> list[Port]:
@@ -35,18 +35,15 @@ def net_of(picture: Picture, subnet_id: str) -> Net:
 
 def ways(picture: Picture, router: Router, packet: Packet) -> list[Way]:
     """The best ways to the packet's destination: several are of equal worth (ECMP). Raises Blocked: there is none."""
-    found: list[Way] = []
-    legs = picture.legs.get(router.id, ())
-    for leg in legs:
-        for _, subnet_id in leg.addresses:
-            subnet = picture.subnets[subnet_id]
-            if packet.destination in subnet.net:
-                found.append(Way(leg, packet.destination, subnet.net, True))
-            if leg.device_owner == GATEWAY_OWNER and subnet.gateway and subnet.gateway.version == packet.version:
-                found.append(Way(leg, subnet.gateway, subnet.net.supernet(new_prefix=0), False))
+    found = [
+        Way(leg, packet.destination, net, True)
+        for leg in picture.legs.get(router.id, ())
+        for net in (net_of(picture, id) for _, id in leg.addresses)
+        if packet.destination in net
+    ]
     for route in router.routes:
-        if packet.destination in route.destination and (leg_of := leg_to(picture, legs, route.nexthop)):
-            found.append(Way(leg_of, route.nexthop, route.destination, False))
+        if packet.destination in route.destination:
+            found.append(Way(picture.ports[route.port_id], route.nexthop, route.destination))
     if not found:
         here = thing("router", router)
         raise blocked(ROUTE, here, f"{here} has no route to {packet.destination}", here)
@@ -54,60 +51,100 @@ def ways(picture: Picture, router: Router, packet: Packet) -> list[Way]:
     return [way for way in found if (way.net.prefixlen, way.direct) == worth]
 
 
-def leg_to(picture: Picture, legs: Sequence[Port], nexthop: Ip) -> Port | None:
-    return next((leg for leg in legs if any(nexthop in net_of(picture, id) for _, id in leg.addresses)), None)
+# Address scopes ------------------------------------------------------------------------------------------------------
+def scope(picture: Picture, leg: Port, version: int) -> str | None:
+    """The scope of a leg's addresses, "" for none; None where it has no address of that version."""
+    found = [picture.subnets[id].scope_id for ip, id in leg.addresses if ip.version == version]
+    return next((one for one in reversed(found) if one), "") if found else None
 
 
+def check_scopes(picture: Picture, router: Router, came_by: Port, way: Way, packet: Packet) -> None:
+    """Raises Blocked: a router forwards nothing between two scopes, but IPv4 that it translates."""
+    out_gate, in_gate = way.port.device_owner == GATEWAY_OWNER, came_by.device_owner == GATEWAY_OWNER
+    if (out_gate or in_gate) and (packet.version == 4 or out_gate == in_gate):
+        return
+    one, other = scope(picture, came_by, packet.version), scope(picture, way.port, packet.version)
+    near = out_gate or any(packet.destination in net_of(picture, id) for _, id in way.port.addresses)
+    if one is None or other is None or one == other or not near:
+        return
+    if out_gate and not any(packet.source in net_of(picture, id) for _, id in came_by.addresses):
+        return
+    here = thing("router", router)
+    name = Thing("address_scope", one or other)
+    raise blocked(
+        ADDRESS_SCOPE, name, f"{here} forwards nothing between {scoped(one)} and {scoped(other)}", here
+    )  # fmt: skip
+
+
+def scoped(id: str) -> str:
+    return f"address scope {id}" if id else "networks of no address scope"
+
+
+# Translation ---------------------------------------------------------------------------------------------------------
 class Translations:
     """What the routers have rewritten, so that answers are rewritten back."""
 
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
         self.sources: dict[str, dict[Flow, tuple[Ip, int]]] = defaultdict(dict)  # router -> answer -> who asked
-        self.targets: dict[str, dict[Flow, tuple[Ip, int]]] = defaultdict(dict)  # router -> answer -> who was asked
+        self.targets: dict[str, dict[Flow, tuple[Ip, int]]] = defaultdict(
+            dict
+        )  # router or port -> answer -> who was asked
 
     def inward(self, router: Router, packet: Packet) -> tuple[Packet, Thing | None]:
         """The packet after it came in by the gateway port, and what has rewritten it."""
         if asker := self.sources[router.id].get(packet.flow):
             return replace(packet, destination=asker[0], port=asker[1]), thing("router", router)
         one = self.picture.floating_by_address.get(packet.destination)
-        if one is None or packet.answer:
+        if one is None or packet.answer or one.router_id != router.id:
             return packet, None
-        if one.fixed and one.router_id == router.id:
-            return self._to(router, packet, one.fixed, packet.port), Thing(
-                "floatingip", one.id, str(one.address), one.project_id
-            )
-        for forwarding in self.picture.forwardings_of.get(one.id, ()):
-            shift = packet.port - forwarding.outer
-            if (
-                forwarding.router_id == router.id
-                and forwarding.protocol == packet.protocol
-                and 0 <= shift < forwarding.count
-                and packet.protocol in (TCP, UDP, SCTP)
-            ):
-                made = self._to(router, packet, forwarding.address, forwarding.inner + shift)
-                return made, Thing("port_forwarding", forwarding.id, "", one.project_id)
+        if one.fixed:
+            plate = Thing("floatingip", one.id, str(one.address), one.project_id)
+            return self._to(router.id, packet, one.fixed, packet.port), plate
+        return self.forwarded(router.id, packet, self.picture.forwardings_of.get(one.id, ()), one.project_id)
+
+    def forwarded(
+        self, place: str, packet: Packet, among: Iterable[Forwarding], project_id: str
+    ) -> tuple[Packet, Thing | None]:
+        for forwarding in among:
+            if port := forwarding.led_to(packet):
+                plate = Thing("port_forwarding", forwarding.id, "", project_id)
+                return self._to(place, packet, forwarding.address, port), plate
         return packet, None
 
-    def _to(self, router: Router, packet: Packet, address: Ip, port: int) -> Packet:
+    def at_switch(self, port: Port, packet: Packet) -> tuple[Packet, Thing | None]:
+        """A forwarding is done at once for servers behind its router: their switch does it."""
+        one = self.picture.floating_by_address.get(packet.destination)
+        if one is None or packet.answer:
+            return packet, None
+        held = self.picture.forwardings_of.get(one.id, ())
+        near = [f for f in held if any(leg.network_id == port.network_id for leg in self.inner_legs(f.router_id))]
+        return self.forwarded(port.id, packet, near, one.project_id)
+
+    def inner_legs(self, router_id: str) -> list[Port]:
+        return [leg for leg in self.picture.legs.get(router_id, ()) if leg.device_owner != GATEWAY_OWNER]
+
+    def back_at_switch(self, port: Port, packet: Packet) -> Packet:
+        asked = self.targets[port.id].get(packet.flow)
+        return replace(packet, source=asked[0], source_port=asked[1]) if asked else packet
+
+    def _to(self, place: str, packet: Packet, address: Ip, port: int) -> Packet:
         made = replace(packet, destination=address, port=port)
-        self.targets[router.id][made.back] = (packet.destination, packet.port)
+        self.targets[place][made.back] = (packet.destination, packet.port)
         return made
 
     def outward(self, router: Router, gateway: Port, packet: Packet) -> tuple[Packet, Thing | None]:
         """The packet as it leaves by the gateway port, and what has rewritten it."""
         if asked := self.targets[router.id].get(packet.flow):
             return replace(packet, source=asked[0], source_port=asked[1]), thing("router", router)
-        if packet.version == 6:
-            return packet, None
         for one in self.picture.floating_by_target.get((router.id, packet.source), ()):
             if one.network_id == gateway.network_id:
-                return self._from(router, packet, one.address), Thing(
-                    "floatingip", one.id, str(one.address), one.project_id
-                )
-        own = gateway.address(4)
-        if router.snat and own and self._inside(router, packet.source):
-            return self._from(router, packet, own), thing("router", router)
+                plate = Thing("floatingip", one.id, str(one.address), one.project_id)
+                return self._from(router, packet, one.address), plate
+        nats = [nat for nat in router.source_nats if nat.port_id == gateway.id and packet.source in nat.inside]
+        if nats:
+            nat = max(nats, key=lambda nat: nat.inside.prefixlen)
+            return self._from(router, packet, nat.outside), thing("router", router)
         return packet, None
 
     def _from(self, router: Router, packet: Packet, address: Ip) -> Packet:
@@ -115,20 +152,10 @@ class Translations:
         self.sources[router.id][made.back] = (packet.source, packet.source_port)
         return made
 
-    def _inside(self, router: Router, source: Ip) -> bool:
-        """Whether the address is of a subnet that the router itself stands on."""
-        return any(
-            source in net_of(self.picture, id)
-            for leg in self.picture.legs.get(router.id, ())
-            if leg.device_owner != GATEWAY_OWNER
-            for _, id in leg.addresses
-        )
-
     def loops_back(self, router: Router, gateway: Port, packet: Packet) -> bool:
         """Whether what leaves by the gateway is meant for an address that the same router translates."""
-        if packet.version == 6:
-            return False
         one = self.picture.floating_by_address.get(packet.destination)
-        if one and one.router_id == router.id and one.network_id == gateway.network_id:
+        if one and one.fixed and one.router_id == router.id and one.network_id == gateway.network_id:
             return True
-        return router.snat and packet.destination == gateway.address(4) and packet.flow in self.sources[router.id]
+        own = any(nat.port_id == gateway.id and nat.outside == packet.destination for nat in router.source_nats)
+        return own and packet.flow in self.sources[router.id]

@@ -16,14 +16,15 @@ from wolke.network.reachability.filters import (
     Zones,
     check_receiver,
     check_sender,
-    pass_groups,
+    pass_door,
+    pass_port,
+    pass_router_port,
 )
 from wolke.network.reachability.guests import handed_on_by, way_of_guest
-from wolke.network.reachability.picture import FLOATING_OWNER, Ip, Network, Packet, Picture, Port, Router
-from wolke.network.reachability.routing import Translations, gateways, ways
+from wolke.network.reachability.picture import FLOATING_OWNER, GATEWAY_OWNER, Ip, Network, Packet, Picture, Port, Router
+from wolke.network.reachability.routing import Translations, check_scopes, gateways, ways
 from wolke.network.reachability.verdict import (
     ADMIN_DOWN,
-    DOORMAN,
     FLOATING_IP,
     INTERNET,
     NAT,
@@ -37,7 +38,6 @@ from wolke.network.reachability.verdict import (
     Verdict,
     blocked,
     thing,
-    traffic,
 )
 
 MOST_HOPS = 64
@@ -170,14 +170,17 @@ class Walk:
         self.now = packet
         nexthop = way_of_guest(self.picture, port, packet)
         check_sender(port, packet, mac)
-        rule = pass_groups(self.picture, self.zones, port, "egress", packet)
+        rule = pass_port(self.picture, self.zones, port, "egress", packet)
         self.hop(thing("port", port), "sent", packet, rule)
+        network = self.picture.networks[port.network_id]
+        packet = self.rewritten(thing("network", network), packet, *self.translations.at_switch(port, packet))
         return self.across(self.picture.networks[port.network_id], packet, nexthop)
 
     def to_guest(self, port: Port, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
         here = thing("port", port)
         self.check_admin(port)
-        rule = pass_groups(self.picture, self.zones, port, "ingress", packet)
+        packet = self.translations.back_at_switch(port, packet)
+        rule = pass_port(self.picture, self.zones, port, "ingress", packet)
         check_receiver(port, packet)
         self.check_up(port)
         mine = port.has(packet.destination) or any(
@@ -222,14 +225,10 @@ class Walk:
     def to_floating(self, port: Port, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
         one = self.picture.floating.get(port.device_id)
         plate = Thing("floatingip", port.device_id, str(packet.destination), one.project_id if one else "")
-        routers = {one.router_id} if one and one.router_id else set()
-        if one:
-            routers |= {forwarding.router_id for forwarding in self.picture.forwardings_of.get(one.id, ())}
-        for id in sorted(routers):
-            router = self.picture.routers.get(id)
-            for gateway in gateways(self.picture, router) if router else ():
-                if gateway.network_id == port.network_id:
-                    return self.into_router(gateway, packet)
+        router = self.picture.routers.get(one.router_id or "") if one else None
+        for gateway in gateways(self.picture, router) if router else ():
+            if gateway.network_id == port.network_id:
+                return self.into_router(gateway, packet)
         raise blocked(FLOATING_IP, plate, f"{plate} leads nowhere: it is associated with no port")
 
     # Routers ---------------------------------------------------------------------------------------------------------
@@ -239,11 +238,9 @@ class Walk:
         if not router.admin_up:
             raise blocked(ADMIN_DOWN, here, f"{here} is switched off (admin_state_up)", here)
         self.check_admin(port)
-        network = self.picture.networks[port.network_id]
-        if network.physical and port in gateways(self.picture, router) and not (router.carried or self.powered):
-            raise blocked(
-                PORT_DOWN, here, f"no host that reaches {thing('network', network)} carries the gateway of {here}", here
-            )
+        if port.id in router.uncarried and not self.powered:
+            network = thing("network", self.picture.networks[port.network_id])
+            raise blocked(PORT_DOWN, here, f"no host that reaches {network} carries the gateway of {here}", here)
         return router
 
     def into_router(
@@ -251,22 +248,30 @@ class Walk:
     ) -> tuple[Port | Router | None, Thing, Packet]:
         router = self.check_router(port)
         here = thing("router", router)
-        if port in gateways(self.picture, router):
-            if not looped:
-                self.door(self.picture.networks[port.network_id], packet, "ingress", router.project_id)
-            before = packet
-            packet, by = self.translations.inward(router, packet)
-            if by:
-                self.now = packet
-                self.hop(here, f"destination {before.destination} became {packet.destination} ({by})", packet)
+        gateway = port.device_owner == GATEWAY_OWNER
+        if not looped:
+            if gateway:
+                pass_door(self.picture, port, "ingress", packet, router.project_id)
+            if rule := pass_router_port(self.picture, port, "ingress", packet):
+                self.hop(thing("port", port), "let into the router", packet, rule)
+        if gateway:
+            packet = self.rewritten(here, packet, *self.translations.inward(router, packet))
         if any(leg.has(packet.destination) for leg in self.picture.legs[router.id]) and not self.translated(
             router, packet
         ):
             return self.at_router(router, packet)
         found = ways(self.picture, router, packet)
         way = found[self.choose(len(found)) if len(found) > 1 else 0]
+        check_scopes(self.picture, router, port, way, packet)
         self.hop(here, f"routed to {way.nexthop}", packet)
         return self.out_of_router(router, way.port, packet, way.nexthop)
+
+    def rewritten(self, here: Thing, before: Packet, packet: Packet, by: Thing | None) -> Packet:
+        if by:
+            self.now = packet
+            what = "source" if before.source != packet.source else "destination"
+            self.hop(here, f"{what} {getattr(before, what)} became {getattr(packet, what)} ({by})", packet)
+        return packet
 
     def translated(self, router: Router, packet: Packet) -> bool:
         """Whether this answers something that left with the router's own address."""
@@ -285,18 +290,15 @@ class Walk:
         self, router: Router, port: Port, packet: Packet, nexthop: Ip
     ) -> tuple[Port | Router | None, Thing, Packet]:
         self.check_router(port)
-        here = thing("router", router)
         network = self.picture.networks[port.network_id]
-        if port in gateways(self.picture, router):
-            before = packet
-            packet, by = self.translations.outward(router, port, packet)
-            if by:
-                self.now = packet
-                self.hop(here, f"source {before.source} became {packet.source} ({by})", packet)
+        if port.device_owner == GATEWAY_OWNER:
+            packet = self.rewritten(thing("router", router), packet, *self.translations.outward(router, port, packet))
             self.left_by = router
             if self.translations.loops_back(router, port, packet):
                 return self.into_router(port, packet, looped=True)
-            self.door(network, packet, "egress", router.project_id)
+            pass_door(self.picture, port, "egress", packet, router.project_id)
+        if rule := pass_router_port(self.picture, port, "egress", packet):
+            self.hop(thing("port", port), "let out of the router", packet, rule)
         return self.across(network, packet, nexthop)
 
     # The world outside -----------------------------------------------------------------------------------------------
@@ -350,18 +352,6 @@ class Walk:
         network, nexthop = found
         self.hop(INTERNET, "sent", packet)
         return self.across(network, packet, nexthop)
-
-    def door(self, network: Network, packet: Packet, direction: str, owner: str) -> None:
-        """Raises Blocked: the operator's doorman lets nothing of this in, or out, at the edge of an external network."""
-        if not network.external:
-            return
-        says = self.picture.door.verdict(network.id, packet, direction)
-        if not says.allowed:
-            rule = Thing("doorman_rule", says.by, self.picture.door.names.get(says.by, ""), owner)
-            way = "into the cloud" if direction == "ingress" else "out of the cloud"
-            raise blocked(
-                DOORMAN, rule, f"the operator's {rule} does not let {traffic(packet)} {way}", thing("network", network)
-            )
 
 
 def verdict(picture: Picture, source: Port | None, packet: Packet, mac: str = "", *, powered: bool = False) -> Verdict:
