@@ -172,6 +172,17 @@ class BgpSpeaker:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """Conversations that were begun to an address, or to some ports of it, have lost their ground: this host forgets them."""
+
+    id: str
+    address: str
+    protocol: str = ""  # tcp | udp; "" for all, by whatever port
+    first: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     revision: int
     host: str
@@ -180,3 +191,4 @@ class Wanted:
     metadata_ports: tuple[MetadataPort, ...] = ()
     zones: tuple[Zone, ...] = ()
     bgp: tuple[BgpSpeaker, ...] = ()
+    ended: tuple[Ended, ...] = ()  # lately

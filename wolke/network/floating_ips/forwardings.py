@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.work import wake
 from wolke.network import hooks
+from wolke.network.ended import end
 from wolke.network.errors import InvalidInput
 from wolke.network.floating_ips.api import floating_ips, forwarding_details, router_between
 from wolke.network.floating_ips.routed import version_of
@@ -159,6 +160,8 @@ def update(ctx: Ctx, one: PortForwarding, body: Update) -> None:
     parent = owned(ctx)
     if body.description is not UNSET:
         one.description = str(body.description)
+    if structs.replace(body, description=UNSET) != Update():
+        end_conversations(ctx.db, parent, one)
     if isinstance(body.protocol, str):
         one.protocol = protocol_of(body.protocol)
     if internal := asked(body, "internal"):
@@ -275,13 +278,20 @@ def refuse_collisions(db: Session, one: PortForwarding) -> None:
 
 
 def release(db: Session, one: PortForwarding) -> None:
-    """Before a forwarding goes: the last one frees its floating IP from the router."""
+    """Before a forwarding goes: what was begun by it ends, and the last one frees its floating IP from the router."""
     others = select(PortForwarding.id).where(
         PortForwarding.floating_ip_id == one.floating_ip_id, PortForwarding.id != one.id
     )
-    if not db.scalar(others.limit(1)) and (parent := db.get(FloatingIp, one.floating_ip_id)):
+    parent = db.get(FloatingIp, one.floating_ip_id)
+    assert parent
+    end_conversations(db, parent, one)
+    if not db.scalar(others.limit(1)):
         parent.router_id = None
         wake(db, FloatingIp.__tablename__, parent.id)
+
+
+def end_conversations(db: Session, parent: FloatingIp, one: PortForwarding) -> None:
+    end(db, parent.floating_ip_address, one.protocol, one.external_first, one.external_last)
 
 
 def remove(db: Session, one: PortForwarding) -> None:
