@@ -39,6 +39,8 @@ def persona(name: str, project: str, *roles: str, **more: Any) -> Caller:
 
 PERSONAS = {
     "admin": persona("admin", RED, "admin", "manager", "member", "reader"),
+    "manager": persona("manager", RED, "manager", "member", "reader"),
+    "service": persona("service", BLUE, "service"),
     "member": persona("member", RED, "member", "reader"),
     "reader": persona("reader", RED, "reader"),
     "stranger": persona("stranger", BLUE, "member", "reader"),

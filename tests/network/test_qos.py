@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.conftest import BLUE, PERSONAS, RED, Cloud, persona
+from tests.conftest import BLUE, RED, Cloud
 from tests.network.conftest import BASE, Net
 
-PERSONAS["manager"] = persona("manager", RED, "manager", "member", "reader")
 KINDS = {"bandwidth_limit": {"max_kbps": 1000}, "dscp_marking": {"dscp_mark": 26}}
 
 

@@ -32,6 +32,7 @@ from wolke.network.ports.rows import rows
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.qos import policies as qos
 from wolke.network.service import Collection
+from wolke.network.subnets.checks import is_auto
 from wolke.network.subnets.table import Subnet
 from wolke.network.trunks.facts import refuse_member
 
@@ -84,7 +85,9 @@ ports = Ports(
     views=shown,
     quota="port",
     visible=views.visible,
-    rules=Rules(create=guards.net_user, update=guards.owner_or_net_owner, delete=guards.owner_or_net_owner),
+    rules=Rules(
+        read=guards.seer, create=guards.net_user, update=guards.owner_or_net_owner, delete=guards.owner_or_net_owner
+    ),
     columns={"binding:host_id": "host", "binding:vnic_type": "vnic_type"},
     filters=views.FILTERS,
     private=("seen_revision", "deleting", "seen_up", "mac_learning", "shut"),
@@ -200,8 +203,10 @@ def wake_dhcp(ctx: Ctx, network_id: str) -> None:
 def addresses_wanted(ctx: Ctx, port: Port, body: Update) -> list[Wanted]:
     if body.fixed_ips is not UNSET:
         return wanted_of(body.fixed_ips)
-    rows_of_port = select(FixedIp.subnet_id, FixedIp.ip_address).where(FixedIp.port_id == port.id)
-    return [Wanted(subnet_id, ip) for subnet_id, ip in ctx.db.execute(rows_of_port.order_by(FixedIp.position))]
+    query = select(FixedIp.subnet_id, FixedIp.ip_address, Subnet.ipv6_address_mode).join(Subnet)
+    held = ctx.db.execute(query.where(FixedIp.port_id == port.id).order_by(FixedIp.position))
+    # what is made from the MAC is made anew
+    return [Wanted(one.subnet_id, "" if is_auto(one) else one.ip_address) for one in held]
 
 
 def merged(have: Sequence[dict[str, Any]], asked: Sequence[DhcpOption]) -> list[dict[str, Any]]:

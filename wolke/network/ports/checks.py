@@ -21,11 +21,11 @@ MAX_PAIRS = 10
 VNIC_TYPES = ("normal",)
 
 
-def mac_of(text: str) -> str:
+def mac_of(text: str, field: str = "mac_address") -> str:
     """Raises BadRequest: no unicast MAC address."""
     mac = text.lower().replace("-", ":")
     if not MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise BadRequest(f"Invalid input for mac_address. Reason: '{text}' is not a valid MAC address.")
+        raise BadRequest(f"Invalid input for {field}. Reason: '{text}' is not a valid MAC address.")
     return mac
 
 
@@ -55,7 +55,10 @@ def pairs_of(pairs: Sequence[Pair] | UnsetType | None, own_mac: str) -> list[dic
                 f"Invalid input for allowed_address_pairs. Reason: '{pair.ip_address}' is multicast: nobody sends from there."
             )
         ip = str(net) if "/" in pair.ip_address else str(net.network_address)
-        one = {"ip_address": ip, "mac_address": mac_of(pair.mac_address) if pair.mac_address else own_mac}
+        one = {
+            "ip_address": ip,
+            "mac_address": mac_of(pair.mac_address, "allowed_address_pairs") if pair.mac_address else own_mac,
+        }
         if one in found:
             raise errors.DuplicateAddressPairInRequest(
                 f"Request contains duplicate address pair: mac_address {one['mac_address']} ip_address {ip}."

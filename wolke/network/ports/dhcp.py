@@ -151,14 +151,11 @@ OPTIONS: Mapping[int, Mapping[str, tuple[str, Reader]]] = {
 
 def check(name: str, value: str, version: int) -> None:
     """Raises ValueError, saying which names or values there are."""
-    if name == DISABLED:
-        flag(value, version)
-        return
-    if name not in OPTIONS[version]:
+    if name not in (DISABLED, *OPTIONS[version]):
         known = ", ".join(spelt for spelt in OPTIONS[version] if not spelt.isdigit())
         raise ValueError(f"opt_name '{name}' is unknown for ip_version {version}: use one of {known}, {DISABLED}")
     try:
-        OPTIONS[version][name][1](value, version)
+        (flag if name == DISABLED else OPTIONS[version][name][1])(value, version)
     except ValueError as error:
         raise ValueError(f"opt_value '{value}' of {name} is not {error}") from error
 

@@ -23,6 +23,11 @@ def operator(caller: Caller, target: Any) -> bool:
     return policy.service(caller, target)
 
 
+def seer(caller: Caller, target: Any) -> bool:
+    """Who sees a port; whoever owns its network does too (``views.visible``)."""
+    return policy.reader(caller, target) or policy.service(caller, target)
+
+
 def net_owner(caller: Caller, target: Any) -> bool:
     """A member of the project that owns the network."""
     network = getattr(target, "network", None)
