@@ -6,7 +6,7 @@ from types import ModuleType
 
 from starlette.applications import Starlette
 
-from wolke import compute, identity, image, network
+from wolke import audit, compute, identity, image, network
 from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.server import asgi
@@ -14,7 +14,7 @@ from wolke.core.work import Lane
 from wolke.identity.catalogue import Offer, Offers
 from wolke.v1 import v1
 
-DOMAINS: tuple[ModuleType, ...] = (identity, image, network, compute)
+DOMAINS: tuple[ModuleType, ...] = (audit, identity, image, network, compute)
 
 
 def services() -> list[Service]:

@@ -20,13 +20,14 @@ def dialect(error: WolkeError, status: int) -> Json:
     return {"error": {"code": status, "type": type(error).__name__, "message": str(error)}}
 
 
-v1 = Service("wolke", "/wolke/v1", dialect)
+v1 = Service("wolke", "/wolke/v1", dialect, told=True)
 
 
 class Collection(collection.Collection[T], Generic[T]):
     """A resource of our own API; parameters as of ``core.collection.Collection``. Rules are named ``wolke:create_zone``."""
 
     service = v1
+    told = True
 
     def rule(self, action: str) -> str:
         return f"wolke:{action}_{self.singular}"

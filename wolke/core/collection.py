@@ -19,6 +19,7 @@ from wolke.core import policy
 from wolke.core.bodies import UNSET, envelope
 from wolke.core.db import Json, Resource
 from wolke.core.errors import BadRequest, NotFound
+from wolke.core.events import difference
 from wolke.core.http import Answer, Ctx, Handler, Service
 from wolke.core.paging import Page, Sort, rows, whole_number
 
@@ -60,6 +61,7 @@ class Collection(Generic[T]):
         {"limit", "marker", "sort_key", "sort_dir", "page_reverse", "fields"}
     )
     hidden_when_deleting: ClassVar[bool] = True
+    told: ClassVar[bool] = False  # the audit keeps how a thing was shown before and after each change
 
     def __init__(
         self,
@@ -256,6 +258,9 @@ class Collection(Generic[T]):
                 for thing in things:
                     self.changed(ctx, thing)
                 shown = self.views(ctx, things)
+                if self.told:
+                    for thing, item in zip(things, shown, strict=True):
+                        ctx.about(thing, after=item)
                 return self.enclose(ctx, shown[0]) if many is UNSET else {self.plural: shown}
 
             self.service.call(
@@ -289,10 +294,13 @@ class Collection(Generic[T]):
 
             def call(ctx: Ctx, whole: Any) -> Json:
                 thing = self.find(ctx, self.id_in(ctx), name)
+                before = self.shown(ctx, thing)
                 change(ctx, thing, getattr(whole, self.singular))
                 ctx.db.flush()
                 self.changed(ctx, thing)
-                return self.enclose(ctx, self.views(ctx, [thing])[0])
+                after = self.views(ctx, [thing])[0]
+                self.compare(ctx, thing, before, after)
+                return self.enclose(ctx, after)
 
             summary = f"Change a {self.singular}"
             self.service.call(method, self.one_path, rule=name, body=wrapped, summary=summary)(call)
@@ -308,8 +316,10 @@ class Collection(Generic[T]):
 
             def call(ctx: Ctx) -> None:
                 thing = self.find(ctx, self.id_in(ctx), name)
+                shown = self.shown(ctx, thing)
                 before(ctx, thing)
                 self.changed(ctx, thing)
+                ctx.about(thing, before=shown)
                 if not thing.deleting:
                     ctx.db.delete(thing)
 
@@ -328,16 +338,32 @@ class Collection(Generic[T]):
 
             def call(ctx: Ctx, body: Any) -> Any:
                 thing = self.find(ctx, self.id_in(ctx), rule)
+                before = self.shown(ctx, thing)
                 result = act(ctx, thing, body)
                 ctx.db.flush()
                 self.changed(ctx, thing)
-                return self.enclose(ctx, self.views(ctx, [result])[0]) if isinstance(result, self.table) else result
+                if not isinstance(result, self.table):
+                    if self.told and isinstance(result, dict):
+                        ctx.about(thing, after=result)
+                    return result
+                after = self.views(ctx, [result])[0]
+                self.compare(ctx, thing, before, after)
+                return self.enclose(ctx, after)
 
             path, summary = f"{self.one_path}/{name}", (act.__doc__ or name).strip().split("\n")[0]
             self.service.call(method, path, rule=rule, body=_body_of(act), status=status, summary=summary)(call)
             return act
 
         return declare
+
+    def shown(self, ctx: Ctx, thing: T) -> Json | None:
+        """How a thing is shown before a change, where the audit wants to know."""
+        return self.views(ctx, [thing])[0] if self.told else None
+
+    def compare(self, ctx: Ctx, thing: T, before: Json | None, after: Json) -> None:
+        if before is not None:
+            old, new = difference(before, after)
+            ctx.about(thing, before=old, after=new)
 
     def changed(self, ctx: Ctx, thing: T) -> None:
         ctx.about(thing)

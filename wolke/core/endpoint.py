@@ -26,8 +26,8 @@ from wolke.core.auth import ANONYMOUS, Caller
 from wolke.core.bodies import parse
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, MethodNotAllowed, NotFound, Unauthorized, Unavailable, WolkeError
-from wolke.core.events import Event
-from wolke.core.http import WRITES, Answer, Call, Ctx, Edge, NeedsWrite, Result, Service, origin, whole
+from wolke.core.events import Event, kept
+from wolke.core.http import WRITES, Answer, Call, Change, Ctx, Edge, NeedsWrite, Result, Service, origin, whole
 from wolke.core.versions import Version
 
 log = logging.getLogger(__name__)
@@ -228,16 +228,25 @@ class Endpoint:
         return result
 
     def _audit(self, ctx: Ctx, call: Call, told: Told) -> None:
-        kind, id, owner = ctx.changed
-        id = id or next(iter(ctx.path.values()), "")
-        ctx.db.add(
+        """An event for each thing that the call says it has changed; one that names none tells what was asked."""
+        changes = ctx.changes or {("", next(iter(ctx.path.values()), "")): Change()}
+        asked = self._asked(told) if all(one.before is None and one.after is None for one in changes.values()) else None
+        ctx.db.add_all(
             Event(
                 at=ctx.now, request_id=ctx.request_id, service=self.service.name, method=told.method, kind=kind,
                 rule=ctx.did or call.rule or call.path, path=told.path[:255], user_id=ctx.caller.user_id,
-                project_id=ctx.caller.project_id, target_id=id[:255], target_project_id=owner, status=ctx.status,
-                address=told.address,
+                user_name=ctx.caller.user_name[:255], user_domain_id=ctx.caller.user_domain_id,
+                project_id=ctx.caller.project_id, target_id=id[:255], target_project_id=one.project_id,
+                status=ctx.status, address=told.address, before=kept(one.before), after=kept(one.after or asked),
             )
+            for (kind, id), one in changes.items()
         )  # fmt: skip
+
+    def _asked(self, told: Told) -> Json | None:
+        if not self.service.told or not told.raw:
+            return None
+        body = msgspec.json.decode(told.raw)
+        return body if isinstance(body, dict) else {"body": body}
 
     def refusal(self, error: WolkeError, request_id: str, version: Version | None) -> Response:
         if error.hint or error.status >= 500:

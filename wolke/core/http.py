@@ -47,6 +47,15 @@ class NeedsWrite(Exception):
     """Raised by a read that finds something to be made first: the call runs again in a write transaction."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Of one thing, for the audit."""
+
+    project_id: str = ""
+    before: Json | None = None
+    after: Json | None = None
+
+
 @dataclass(slots=True)
 class Ctx:
     """One call under way. ``db`` is its transaction; whatever the handler does is committed or nothing is."""
@@ -64,7 +73,7 @@ class Ctx:
     writing: bool = True  # False in a read transaction: raise NeedsWrite to get another
     status: int = 200  # of the answer, for the audit
     asked: set[str] = field(default_factory=set)  # rules
-    changed: tuple[str, str, str] = ("", "", "")  # kind, id, project of what a write is about, for the audit
+    changes: dict[tuple[str, str], Change] = field(default_factory=dict)  # what a write is about, for the audit
     did: str = ""  # the rule that the audit names, where one call stands for many (actions)
 
     def allows(self, rule: str, target: Any) -> bool:
@@ -82,9 +91,19 @@ class Ctx:
     def claim(self, project_id: str, **amounts: int) -> None:
         quota.claim(self.db, self.service.name, project_id, **amounts)
 
-    def about(self, thing: Any) -> None:
-        """Tell the audit what this write is about."""
-        self.changed = (type(thing).__tablename__, str(thing.id), getattr(thing, "project_id", "") or "")
+    def about(self, thing: Any, *, before: Json | None = None, after: Json | None = None) -> None:
+        """Tell the audit what this write changes, and how it was shown before and after."""
+        project_id = getattr(thing, "project_id", "") or ""
+        self.note(type(thing).__tablename__, str(thing.id), project_id, before=before, after=after)
+
+    def note(
+        self, kind: str, id: str, project_id: str, *, before: Json | None = None, after: Json | None = None
+    ) -> None:
+        """The same of what has no row of its own."""
+        known = self.changes.get((kind, id))
+        if known:
+            before, after = before or known.before, after or known.after
+        self.changes[kind, id] = Change(project_id, before, after)
 
     @property
     def now(self) -> float:
@@ -150,12 +169,14 @@ class Service:
         versions: Versions | None = None,
         id_header: str = "",
         strict: bool = False,
+        told: bool = False,
     ) -> None:
         self.name, self.prefix, self.error, self.versions = name, prefix, error, versions
         self.type = type or name
         self.endpoint = endpoint  # what the catalogue's URL says beyond the prefix
         self.id_header = id_header  # of the request id, beside x-openstack-request-id
         self.strict = strict  # "true" is no boolean and "1" no number in its bodies
+        self.told = told  # the audit keeps what was asked where a call does not say what it changed
         self.calls: list[Call] = []
 
     def call(self, method: str, path: str, **options: Any) -> Callable[[Handler], Handler]:

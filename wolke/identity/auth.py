@@ -144,7 +144,7 @@ def revoke(ctx: Ctx) -> None:
 
 
 def end(ctx: Ctx, token: Token) -> None:
-    ctx.changed = ("token", token.audit_ids[0], token.scope.id if token.scope.kind == "project" else "")
+    ctx.note("token", token.audit_ids[0], token.scope.id if token.scope.kind == "project" else "")
     ctx.db.add(Revocation(audit_id=token.audit_ids[0], expires_at=token.expires_at))
 
 

@@ -125,7 +125,7 @@ class Grant:
 
     def create(self, ctx: Ctx) -> None:
         actor_id, target_id, role_id = self.asked(ctx, "create")
-        ctx.changed = ("assignment", role_id, target_id if self.target == "project" else "")
+        ctx.note("assignment", role_id, target_id if self.target == "project" else "")
         ctx.db.merge(
             Assignment(
                 actor=self.actor, actor_id=actor_id, target=self.target, target_id=target_id, role_id=role_id,
@@ -135,7 +135,7 @@ class Grant:
 
     def revoke(self, ctx: Ctx) -> None:
         found = self.find(ctx, "revoke")
-        ctx.changed = ("assignment", found.role_id, found.target_id if self.target == "project" else "")
+        ctx.note("assignment", found.role_id, found.target_id if self.target == "project" else "")
         ctx.db.delete(found)
 
 

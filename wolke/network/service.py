@@ -49,7 +49,7 @@ def dialect(error: WolkeError, status: int) -> Json:
     return {"NeutronError": {"type": name, "message": message, "detail": ""}}
 
 
-network = Service("network", "/network", dialect)
+network = Service("network", "/network", dialect, told=True)
 
 
 class CreateBody(Body):
@@ -93,6 +93,7 @@ class Collection(collection.Collection[T], Generic[T]):
     """
 
     service = network
+    told = True
 
     def __init__(
         self,

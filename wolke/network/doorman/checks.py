@@ -25,11 +25,10 @@ def protocol_of(given: str | int | None, ethertype: str | None) -> str | None:
     if given is None or str(given).lower() in ("", "any"):
         return None
     text = str(given).lower()
-    if (value := whole_number(text)) is not None and value <= 255:
-        return text
-    if text not in NUMBERS:
+    value = whole_number(text) if text.isdecimal() else NUMBERS.get(text)
+    if value is None or value > 255:
         raise refuse("protocol", f"'{given}' is not a number from 0 to 255 or one of {', '.join(sorted(NUMBERS))}")
-    if text in ONLY_IPV6 and ethertype == "IPv4":
+    if value in ONLY_IPV6 and ethertype == "IPv4":
         raise refuse("protocol", f"'{text}' exists with IPv6 only")
     return text
 

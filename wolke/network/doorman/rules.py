@@ -107,6 +107,11 @@ def said(rule: Any) -> Json:
 
 # What the calls do --------------------------------------------------------------------------------------------------
 class DoormanRules(Collection[DoormanRule]):
+    """Nobody's project owns a rule."""
+
+    def project_of(self, ctx: Ctx, body: Any) -> str:
+        return ""
+
     def page(self, ctx: Ctx) -> Page:
         page = super().page(ctx)
         return page if page.sorts else Page(page.limit, page.marker, (Sort(DoormanRule.position),), page.reverse)
