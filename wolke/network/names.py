@@ -42,11 +42,6 @@ def door(network_id: str) -> str:
     return f"pg_door_{network_id.replace('-', '_')}"
 
 
-def door(network_id: str) -> str:
-    """The ports of a network that the operator's rules stand before."""
-    return f"pg_door_{network_id.replace('-', '_')}"
-
-
 def localnet(network_id: str) -> str:
     """The switch port that leads to a provider's physical network."""
     return f"provnet-{network_id}"
