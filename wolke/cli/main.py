@@ -58,9 +58,6 @@ def parser() -> argparse.ArgumentParser:
     audit.add_argument(
         "--expect", default="", metavar="PLACE:SEAL", help="what an earlier verification told as its head"
     )
-    audit = command("audit", verify_audit, "whether the audit log is as it was written")
-    audit.add_argument("action", choices=["verify"])
-    audit.add_argument("--expect", default="", metavar="PLACE:SEAL", help="what an earlier verification told as its head")
     doctor = command("doctor", examine, "what works on this machine, what not, and the cure", config=False)
     doctor.add_argument("--config", type=Path, metavar="FILE", help="also examine this control plane's settings")
     doctor.add_argument("--agent-config", type=Path, metavar="FILE", help="also examine this host's settings")
@@ -144,15 +141,6 @@ def rotate_token_keys(asked: argparse.Namespace) -> None:
     from wolke.core.config import load
 
     print(rotate(load(asked.config)))
-
-
-def verify_audit(asked: argparse.Namespace) -> None:
-    from wolke.cli.setup import audit
-    from wolke.core.config import load
-
-    found = audit(load(asked.config), asked.expect)
-    print("\n".join(f"{name:10} {value}" for name, value in found.items() if value not in (None, "")))
-    sys.exit(0 if found["intact"] else 1)
 
 
 def verify_audit(asked: argparse.Namespace) -> None:

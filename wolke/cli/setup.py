@@ -5,14 +5,12 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from wolke import audit as log
-from wolke import audit as log
 from wolke import cloud, migrations
 from wolke.compute.hosts import joining, membership
 from wolke.compute.hosts_table import Host
 from wolke.compute.servers.table import Server
 from wolke.core.app import App, quiet_app
 from wolke.core.config import Config
-from wolke.core.db import Json
 from wolke.core.db import Json
 from wolke.core.errors import Conflict
 from wolke.core.pki import authority
@@ -37,16 +35,6 @@ def prepare(config: Config) -> str:
     return (
         f"The cloud in {config.state_path} is ready. The administrator's password: {config.state_path}/admin.password"
     )
-
-
-def audit(config: Config, expected: str) -> Json:
-    """What is true of the audit log's chain."""
-    app = quiet_app(config)
-    try:
-        with app.database.read() as db:
-            return log.result(app, db, log.expectation(expected))
-    finally:
-        app.close()
 
 
 def audit(config: Config, expected: str) -> Json:
