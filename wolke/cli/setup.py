@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from wolke import audit as log
 from wolke import cloud, migrations
+from wolke.audit import api as log
 from wolke.compute.hosts import joining, membership
 from wolke.compute.hosts_table import Host
 from wolke.compute.servers.table import Server

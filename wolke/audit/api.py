@@ -15,14 +15,12 @@ from wolke.core import policy
 from wolke.core.app import App
 from wolke.core.db import Json, iso
 from wolke.core.errors import BadRequest, NotFound
-from wolke.core.events import Event, Sealer, verify
-from wolke.core.http import Ctx, Service
+from wolke.core.events import Event, verify
+from wolke.core.http import Ctx
 from wolke.core.paging import whole_number
 from wolke.core.policy import Target, rule
-from wolke.core.work import Lane
 from wolke.v1 import v1
 
-SERVICES: list[Service] = []
 PAGE, MOST = 100, 1000
 FILTERS = {
     "kind": Event.kind, "target_id": Event.target_id, "user_id": Event.user_id, "user_name": Event.user_name,
@@ -151,16 +149,3 @@ def show(ctx: Ctx) -> Json:
     if event is None:
         raise NotFound(f"event {id} could not be found.")
     return {"event": view(event, None if condition is None else ctx.caller.project_id)}
-
-
-# What the processes of the control plane ask of a domain ------------------------------------------------------------
-def assemble(app: App) -> None:
-    """Nothing to add."""
-
-
-def lanes(app: App) -> list[Lane]:
-    return [Sealer(app.vault)]
-
-
-def bootstrap(app: App, db: Session) -> None:
-    """The log starts empty."""
