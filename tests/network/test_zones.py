@@ -87,7 +87,7 @@ def zones(cloud: Cloud, net: Net) -> Zones:
 
 # Declaring ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("body", "type", "mtu"), [(FLAT, "flat", 1500), (VLAN, "vlan", 1500), (QINQ, "vlan", 1496), (VXLAN, "vxlan", 1450),
+    ("body", "type", "mtu"), [(FLAT, "flat", 1500), (VLAN, "vlan", 1500), (QINQ, "vlan", 1492), (VXLAN, "vxlan", 1450),
                               (EVPN, "vxlan", 1450)],
 )  # fmt: skip
 def test_a_network_on_each_type_of_zone(zones: Zones, body: dict[str, Any], type: str, mtu: int) -> None:
@@ -245,6 +245,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({**EVPN, "route_targets": ["64512"]}, "route_targets"),
     ({**EVPN, "route_targets": ["70000:70000"]}, "route_targets"),
     ({**EVPN, "route_targets": ["1:1", "1:1"]}, "route_targets"),
+    ({**EVPN, "route_targets": ["64512:1"]}, "l3_vni"),
     ({**EVPN, "l3_vni": -1}, "l3_vni"),
     ({**EVPN, "l3_vni": 7001}, "l3_vni"),
     ({**EVPN, "peers": ["198.51.100.7"]}, "peers"),
@@ -444,6 +445,7 @@ def test_a_projects_network_reaches_out_and_comes_back(zones: Zones) -> None:
 # Hosts ----------------------------------------------------------------------------------------------------------------
 def test_each_host_is_told_and_tells(zones: Zones) -> None:
     cloud = zones.cloud
+    cloud.app.config.southbound_remote = "tcp:198.51.100.250:6642"
     for name in ("h1", "h2"):
         cloud.add_host(name)
     cloud.settle()
@@ -491,3 +493,32 @@ def test_what_an_operator_has_made_for_a_project_is_no_matter_of_rights(zones: Z
     assert zones.revoke(grant)["ports_shut"] == []
     assert zones.enabled(port)
     zones.net.port(given)
+
+
+def test_hosts_answer_for_the_gateways_that_nobody_else_has(zones: Zones) -> None:
+    cloud, net = zones.cloud, zones.net
+    host = cloud.add_host("h1")
+    zone = zones.make(**EVPN, gateway_mac="00-00-5E-00-01-01", l3_vni=6999)
+
+    def told() -> Any:
+        cloud.settle()
+        return host.agent.wanted.zones[0]
+
+    network = zones.network(zone)
+    assert told().segments[0].gateways == ()
+    subnet = net.create(
+        "subnet", by=cloud.admin, network_id=network["id"], cidr="10.9.0.0/24", ip_version=4,
+        allocation_pools=[{"start": "10.9.0.10", "end": "10.9.0.99"}],
+    )  # fmt: skip
+    assert told().segments[0].gateways == ("10.9.0.1/24",)
+    assert (told().gateway_mac, told().l3_vni) == ("00:00:5e:00:01:01", 6999)
+    net.update("subnet", subnet["id"], by=cloud.admin, gateway_ip="10.9.0.254")
+    assert told().segments[0].gateways == ("10.9.0.254/24",)
+    router = net.create("router", by=cloud.admin, name="r")
+    url = f"routers/{router['id']}"
+    net.send("PUT", f"{url}/add_router_interface", by=cloud.admin, json={"subnet_id": subnet["id"]})
+    assert told().segments[0].gateways == ()
+    net.send("PUT", f"{url}/remove_router_interface", by=cloud.admin, json={"subnet_id": subnet["id"]})
+    assert told().segments[0].gateways == ("10.9.0.254/24",)
+    net.delete("subnet", subnet["id"], by=cloud.admin)
+    assert told().segments[0].gateways == ()

@@ -15,12 +15,13 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from wolke.drivers.hypervisor import DriverError
-from wolke.wire.wanted import BgpSpeaker, Wanted
+from wolke.wire.wanted import BgpSpeaker, Wanted, Zone
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0  # between two looks whether the daemons run, and two tries
 HOPS = 8  # that a peer of another AS may be away
+PREFIX = "wolke-zone-"  # of the namespaces of EVPN zones
 
 
 class Daemons(Protocol):
@@ -174,4 +175,54 @@ def numbers(things: Sequence[str], most: int) -> dict[str, int]:
     return found
 
 
-SECTIONS: Sequence[Callable[[Wanted, str], list[str]]] = (speakers,)
+def space_of(zone_id: str) -> str:
+    """The network namespace of an EVPN zone, which is its VRF."""
+    return PREFIX + zone_id[:11]
+
+
+def evpn(slice: Wanted, address: str) -> list[str]:
+    """EVPN zones: the default instance, which alone may have them, and an instance per zone that routes."""
+    zones = [zone for zone in slice.zones if zone.type == "evpn"]
+    if not zones:
+        return []
+    asn = zones[0].asn  # the same of all
+    peers = {peer.address: peer for zone in zones for peer in zone.bgp_peers}
+    inside = [] if any(peer.route_reflector for peer in peers.values()) else list(zones[0].vteps)
+    neighbours = dict.fromkeys(sorted({*inside} - {address, *peers}), asn)
+    neighbours |= {peer.address: peer.asn for peer in sorted(peers.values(), key=lambda peer: peer.address)}
+    lines = [
+        line
+        for zone in zones
+        if zone.l3_vni
+        for line in (f"vrf {space_of(zone.id)}", f" vni {zone.l3_vni}", "exit-vrf")
+    ]
+    lines += [
+        f"router bgp {asn}",
+        f" bgp router-id {address}",
+        " no bgp ebgp-requires-policy",
+        " no bgp default ipv4-unicast",
+    ]
+    for there, their_asn in neighbours.items():
+        lines += [f" neighbor {there} remote-as {their_asn}", f" neighbor {there} timers 3 9"]
+        lines += [f" neighbor {there} timers connect 5"]
+        lines += [f" neighbor {there} ebgp-multihop {HOPS}"] if their_asn != asn else []
+    lines += [" address-family l2vpn evpn", *(f"  neighbor {there} activate" for there in neighbours)]
+    lines += ["  advertise-all-vni", " exit-address-family", "exit"]
+    for zone in zones:
+        lines += routed(zone, asn, address) if zone.l3_vni else []
+    return lines
+
+
+def routed(zone: Zone, asn: int, address: str) -> list[str]:
+    """A zone's prefixes: told to all, and taken from all (type 5)."""
+    lines = [f"router bgp {asn} vrf {space_of(zone.id)}", f" bgp router-id {address}"]
+    for family in ("ipv4", "ipv6"):
+        lines += [f" address-family {family} unicast", "  redistribute connected", " exit-address-family"]
+    lines += [" address-family l2vpn evpn", "  advertise ipv4 unicast", "  advertise ipv6 unicast"]
+    if zone.route_targets:
+        targets = " ".join(zone.route_targets)
+        lines += [f"  route-target {way} {targets}" for way in ("import", "export")]
+    return [*lines, " exit-address-family", "exit"]
+
+
+SECTIONS: Sequence[Callable[[Wanted, str], list[str]]] = (evpn, speakers)

@@ -112,6 +112,7 @@ class Frr:
     def _start(self, daemon: str) -> None:
         here = self.directory
         words = [str(PROGRAMS / daemon), "-d", "-u", USER, "-g", USER, "-P", "0", "-f", str(here / "empty.conf")]
+        words += ["-n"] if daemon == "zebra" else []  # a VRF is a network namespace, which every kernel has
         words += ["--vty_socket", str(here), "-z", str(here / "zserv.api"), "-i", str(here / f"{daemon}.pid")]
         log = here / f"{daemon}.log"
         with log.open("w") as out:

@@ -28,7 +28,7 @@ from wolke.lab.host import Host
 from wolke.lab.node import NETNS, LabError, Node, check_root, listening, netns_mounted, processes, run
 
 FIRST_PORT = 7770  # of the API on 127.0.0.1; the next free one is taken
-NODES = r"(control|internet|wires|h\d+)"
+NODES = r"(control|internet|wires|site|h\d+)"
 
 
 @dataclass
@@ -76,8 +76,12 @@ class Lab:
         self.wires = self._node("wires")
 
     def _node(self, name: str) -> Node:
-        private = engines.private(self.directory, name) if name.startswith(("h", "wires")) else {}
+        private = engines.private(self.directory, name) if name.startswith(("h", "wires", "site")) else {}
         return Node(self.directory, name, f"wolke-{self.name}-{name}", private)
+
+    def node_named(self, name: str) -> Node:
+        """The node of that name, whether it is up or not."""
+        return self._node(name)
 
     def node(self, name: str) -> Node:
         """The node of that name: control, internet, wires, h1..."""
@@ -123,6 +127,29 @@ class Lab:
             for name, process in self.status().items():  # one that dies of what it finds only later
                 if not process["running"]:
                     raise LabError(f"{name} ended; the end of its log:\n{tail(self.daemons.log(name))}")
+
+    def join(self) -> Host:
+        """One more host. It gets a join token, and everything else by itself."""
+        if not self.facts.control_plane:
+            raise LabError(f"the cloud {self.name} is not up: ./run cloud up")
+        self._asked = (self.facts.hosts + 1, *self._asked[1:])
+        self.up()
+        return self.hosts[-1]
+
+    def leave(self) -> str:
+        """The last host goes for good: out of the cloud first, then its node; its name."""
+        check_root()
+        if self.facts.hosts < 2:
+            raise LabError("the only host cannot leave")
+        host = self.hosts[-1]
+        with self._locked(), self._step(f"{host.name} leaves"):
+            furnish.administrator(self).delete(f"/wolke/v1/hosts/{host.name}")
+            host.node.destroy()
+            self.facts.hosts -= 1
+            self.facts.parted = [pair for pair in self.facts.parted if host.name not in pair]
+            self._write()
+            shutil.rmtree(self.directory / host.name, ignore_errors=True)
+        return host.name
 
     def _wolke(self) -> None:
         with self._step("api, loops, agents"):

@@ -35,6 +35,7 @@ from wolke.network.subnetpools.cutting import allocate, check_affinity, pool_for
 from wolke.network.subnets import checks
 from wolke.network.subnets.rows import rows
 from wolke.network.subnets.table import Subnet
+from wolke.network.zones.hosts import gateways_change
 
 IPV6_MIN_MTU = 1280
 
@@ -178,6 +179,7 @@ def create(ctx: Ctx, body: Create) -> Subnet:
     )
     ctx.db.add(subnet)
     ctx.db.flush()
+    gateways_change(ctx.db, [network.id])
     if checks.is_auto(subnet):
         address_ports(ctx, subnet)
     if subnet.enable_dhcp:
@@ -238,6 +240,7 @@ def update(ctx: Ctx, subnet: Subnet, body: Update) -> None:
         if gateway != subnet.gateway_ip:
             gateway_is_free(ctx.db, subnet)
             subnet.gateway_ip = gateway
+            gateways_change(ctx.db, [subnet.network_id])
             if body.allocation_pools is UNSET:
                 checks.check_gateway_outside(gateway, subnet.allocation_pools)
     if body.allocation_pools is not UNSET:
@@ -299,6 +302,7 @@ def remove(ctx: Ctx, subnet: Subnet) -> None:
         )
     ctx.db.execute(delete(FixedIp).where(FixedIp.subnet_id == subnet.id))
     wake_all(ctx.db, [("port", port.id) for port in ports])
+    gateways_change(ctx.db, [subnet.network_id])
     drop_metadata(ctx, subnet)
 
 

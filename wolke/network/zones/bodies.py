@@ -219,8 +219,8 @@ def largest_mtu(zone: Any, config: Config) -> int:
 
 
 def usual_mtu(zone: Any, config: Config) -> int:
-    """What a zone has whose MTU nobody gives: a second tag may well be too much for the site's switches."""
-    return largest_mtu(zone, config) - (TAG_BYTES if zone.type == "qinq" else 0)
+    """What a zone has whose MTU nobody gives: switches and cards let a frame grow by one tag of 802.1Q, but not by another's."""
+    return largest_mtu(zone, config) - (2 * TAG_BYTES if zone.type == "qinq" else 0)
 
 
 def checked_mtu(asked: int, zone: Any, config: Config) -> int:

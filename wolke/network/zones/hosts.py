@@ -12,6 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from wolke.core.db import Json
+from wolke.core.http import Ctx
 from wolke.network import hooks
 from wolke.network.chassis import Chassis
 from wolke.network.ports.table import FixedIp, Port
@@ -98,6 +99,21 @@ def gateways_change(db: Session, network_ids: Sequence[str]) -> None:
     query = query.where(ZoneSegment.network_id.in_(network_ids), Zone.gateway_mac != "")
     if db.execute(query.limit(1)).first():
         tell_hosts(db)
+
+
+def port_comes(ctx: Ctx, network: Any, port: Port) -> None:
+    """A router's port may take a gateway over."""
+    if port.device_owner.startswith("network:router"):
+        gateways_change(ctx.db, [network.id])
+
+
+def port_goes(db: Session, ids: Sequence[str]) -> None:
+    routers = Port.device_owner.startswith("network:router")
+    gateways_change(db, list(db.scalars(select(Port.network_id).where(Port.id.in_(ids), routers))))
+
+
+hooks.port_comes.append(port_comes)
+hooks.port_goes.append(port_goes)
 
 
 # Up ------------------------------------------------------------------------------------------------------------------

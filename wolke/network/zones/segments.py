@@ -192,6 +192,8 @@ def refuse_meeting(db: Session, zone: Zone) -> None:
             raise ZoneConflict(f"vni_ranges: {number} is zone {other.name}'s.")
     if zone.l3_vni and holds(zone.ranges, zone.l3_vni):
         raise InvalidZone("l3_vni", f"{zone.l3_vni} is one of vni_ranges")
+    if zone.route_targets and not zone.l3_vni:
+        raise InvalidZone("route_targets", "they are of prefixes, which need an l3_vni")
 
 
 def refuse_meeting_on_wire(db: Session, zone: Zone, beside: Sequence[Zone]) -> None:
