@@ -20,6 +20,7 @@ from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake, wake_all
 from wolke.network import hooks
+from wolke.network.ended import end
 from wolke.network.errors import IpAddressGenerationFailure
 from wolke.network.floating_ips import routed
 from wolke.network.floating_ips.table import OWNER, FloatingIp, PortForwarding
@@ -190,7 +191,7 @@ def update(ctx: Ctx, one: FloatingIp, body: Update) -> None:
 @floating_ips.delete
 def delete(ctx: Ctx, one: FloatingIp) -> None:
     refuse_forwarding(ctx, one)
-    routed.tell_port(ctx.db, one)
+    nowhere(ctx.db, one)
     if port := ctx.db.get(Port, one.floating_port_id):
         drop(ctx, port)
 
@@ -202,7 +203,10 @@ def refuse_forwarding(ctx: Ctx, one: FloatingIp) -> None:
 
 
 def nowhere(db: Session, one: FloatingIp) -> None:
+    """A floating IP leads nowhere from now on, and nothing that was begun by it goes on."""
     routed.tell_port(db, one)
+    if one.port_id:
+        end(db, one.floating_ip_address)
     one.port_id = one.fixed_ip_address = one.router_id = None
 
 
@@ -240,7 +244,8 @@ def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
             f" fixed IP already has a floating IP on external network {one.floating_network_id}."
         )
     router_id = router_between(ctx, chosen[0].subnet_id, one.floating_network_id)
-    routed.tell_port(ctx.db, one)
+    if (one.router_id, one.port_id, one.fixed_ip_address) != (router_id, port_id, address):
+        nowhere(ctx.db, one)
     one.router_id, one.port_id, one.fixed_ip_address = router_id, port_id, address
     routed.tell_port(ctx.db, one)
     forwarding = select(PortForwarding.id).where(PortForwarding.internal_port_id == port_id).limit(1)
