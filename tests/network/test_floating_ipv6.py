@@ -62,6 +62,7 @@ def test_an_address_is_routed_to_a_port_and_moves(cloud: Cloud, net: Net, outsid
     [route] = rows(cloud, f"floating_ip/{made['id']}", "Logical_Router_Static_Route")
     assert (route["ip_prefix"], route["nexthop"]) == (f"{address}/128", v6(one))
     [nat] = rows(cloud, f"floating_ip/{made['id']}", "NAT")
+    assert not nat.get("logical_port"), "its MAC would move with it, and nobody is told"
     assert nat["external_ip"] == nat["logical_ip"] == address and nat["options"] == {"stateless": "true"}, (
         "it is translated"
     )
@@ -158,4 +159,4 @@ def test_it_leads_on_by_another_router(cloud: Cloud, net: Net, outside: Any, ins
     cloud.settle()
     [nat] = rows(cloud, f"floating_ip/{made['id']}", "NAT")
     [route] = rows(cloud, f"floating_ip/{made['id']}", "Logical_Router_Static_Route")
-    assert route["nexthop"] == v6(leg) and not nat.get("logical_port")
+    assert route["nexthop"] == v6(leg) and nat["logical_ip"] == made["floating_ip_address"]

@@ -153,7 +153,11 @@ class Tenant:
             f"{fixed['ip_address']}/{subnets[fixed['subnet_id']]['cidr'].partition('/')[2]}"
             for fixed in made["fixed_ips"]
         ]
-        ways = [subnets[fixed["subnet_id"]]["gateway_ip"] for fixed in made["fixed_ips"]]
+        found = {
+            subnets[fixed["subnet_id"]]["ip_version"]: subnets[fixed["subnet_id"]]
+            for fixed in reversed(made["fixed_ips"])
+        }
+        ways = [subnet["gateway_ip"] for subnet in found.values() if subnet["gateway_ip"]]
         assert wait_for(
             lambda: made["id"] in self.lab.ovn_nbctl("--bare", "--columns=name", "list", "Logical_Switch_Port"), 30
         )

@@ -3,6 +3,8 @@
 The address comes from an IPv6 subnet of the external network. While it leads to a port, the router has a route of its own for it, the port
 may send from it, and the server sets it on its card beside its own address. On the external network the router answers neighbour
 solicitations for it: OVN does that for addresses that it translates, so there is a rule that translates the address into itself.
+It is the gateway that answers and not the port's own host: the address keeps its MAC when it moves, so no switch and no neighbour
+outside has to learn anything anew. (OVN announces IPv4 addresses that move between hosts, but not IPv6 ones.)
 
 OVN:  ovn-nb(5), tables Logical_Router_Static_Route and NAT (type dnat_and_snat, options:stateless).
 """

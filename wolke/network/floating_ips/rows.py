@@ -31,15 +31,15 @@ BALANCER = "Load_Balancer"
 # A whole address ---------------------------------------------------------------------------------------------------
 def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     """One NAT row for each floating IP that leads to a port; a route beside it where the address is IPv6."""
-    query = select(FloatingIp.__table__, Router.distributed, Router.gateway_port_id, Port.device_owner)
-    query = query.join(Router, Router.id == FloatingIp.router_id).join(Port, Port.id == FloatingIp.port_id)
+    query = select(FloatingIp.__table__, Router.distributed, Router.gateway_port_id)
+    query = query.join(Router, Router.id == FloatingIp.router_id)
     led = db.execute(query.where(FloatingIp.id.in_(ids), FloatingIp.port_id.is_not(None))).all()
     doors = gateways(db, {one.router_id for one in led}, {one.gateway_port_id for one in led})
     made = []
     for one in led:
         door = doors.get((one.router_id, one.floating_network_id))
         owner = names.owner(FloatingIp.__tablename__, one.id)
-        at_home = one.distributed and one.device_owner != INTERFACE  # a router's port is on every host, and so on none
+        at_home = one.distributed and routed.version_of(one.floating_ip_address) == 4
         columns: dict[str, Value] = {
             "type": "dnat_and_snat",
             "external_ip": one.floating_ip_address,
