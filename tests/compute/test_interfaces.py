@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.compute.conftest import API, Site
+from tests.conftest import RED
 
 
 def plugged(site: Site, id: str) -> tuple[str, ...]:
@@ -106,6 +107,25 @@ def test_groups_are_put_on_and_taken_off(site: Site) -> None:
     assert site.act(id, "addSecurityGroup", {"name": "none-such"}).status_code == 404
     site.cloud.settle()
     assert not in_port_group(site, web, port)
+
+
+def test_groups_that_do_not_mix_and_groups_of_others(site: Site) -> None:
+    id, web = site.run(), group(site, "web")
+    body = {"security_group": {"name": "plain", "stateful": False}}
+    assert site.cloud.member.post("/network/v2.0/security-groups", json=body).status_code == 201
+    assert site.act(id, "addSecurityGroup", {"name": "plain"}).status_code == 409
+    assert site.show(id)["security_groups"] == [{"name": "default"}]
+    theirs = site.cloud.stranger.post("/network/v2.0/security-groups", json={"security_group": {"name": "theirs"}})
+    shared = theirs.json()["security_group"]["id"]
+    assert site.act(id, "addSecurityGroup", {"name": shared}).status_code == 404
+    policy = {"object_type": "security_group", "object_id": shared, "target_tenant": RED, "action": "access_as_shared"}
+    made = site.cloud.stranger.post("/network/v2.0/rbac-policies", json={"rbac_policy": policy})
+    assert made.status_code == 201, made.text
+    for name in (shared, "web"):
+        assert site.act(id, "addSecurityGroup", {"name": name}).status_code == 202
+    site.cloud.settle()
+    [port] = plugged(site, id)
+    assert in_port_group(site, shared, port) and in_port_group(site, web, port)
 
 
 def test_groups_at_create(site: Site) -> None:

@@ -19,7 +19,7 @@ from wolke.compute.servers.bodies import WantedNetwork
 from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.errors import BadRequest, Conflict
 from wolke.core.http import Ctx
-from wolke.network import chassis, facts, hooks
+from wolke.network import chassis, facts, hooks, rbac
 from wolke.network.security_groups import default_group
 from wolke.network.security_groups.table import SecurityGroup
 
@@ -54,7 +54,7 @@ def wanted(ctx: Ctx, asked: Sequence[WantedNetwork] | Literal["auto", "none"] | 
 def _automatic(ctx: Ctx) -> list[Card]:
     """The project's own network, else the shared one; external networks are nobody's by default."""
     usable = [network for network in facts.usable_networks(ctx) if not network.external]
-    networks = [one for one in usable if one.project_id == ctx.caller.project_id] or [n for n in usable if n.shared]
+    networks = [one for one in usable if one.project_id == ctx.caller.project_id] or usable  # those shared with it
     if len(networks) > 1:
         raise Conflict(
             "Multiple possible networks found, use a Network ID to be more specific.",
@@ -99,7 +99,7 @@ def add(ctx: Ctx, server: Server, cards: Sequence[Card], groups: Sequence[str] |
 
 
 def groups_named(ctx: Ctx, names: Sequence[str]) -> list[str]:
-    """The ids of security groups of the caller's project, by name or id.
+    """The ids of security groups of the caller's project, or shared with it, by name or id.
 
     Raises
     ------
@@ -109,7 +109,8 @@ def groups_named(ctx: Ctx, names: Sequence[str]) -> list[str]:
     project_id = ctx.caller.project_id
     rows = list(ctx.db.execute(
         select(SecurityGroup.id, SecurityGroup.name).where(
-            SecurityGroup.project_id == project_id, SecurityGroup.name.in_(names) | SecurityGroup.id.in_(names)
+            (SecurityGroup.project_id == project_id) | SecurityGroup.id.in_(rbac.shared_ids("security_group", project_id)),
+            SecurityGroup.name.in_(names) | SecurityGroup.id.in_(names),
         )
     ))  # fmt: skip
     for name in dict.fromkeys(names):

@@ -23,7 +23,9 @@ from wolke.core.bodies import Body
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Ctx
+from wolke.network import hooks
 from wolke.network.ports.table import Port, PortSecurityGroup
+from wolke.network.security_groups import refuse_mixed
 from wolke.network.security_groups.table import SecurityGroup
 
 AREA = "os-security-groups"
@@ -61,6 +63,8 @@ def touched(ctx: Ctx, server: Server, ports: Sequence[Any]) -> None:
     for port in ports:
         port.revision, port.updated_at = port.revision + 1, ctx.now
         ctx.wake("port", port.id)
+    for listener in hooks.port_changed:
+        listener(ctx.db, [port.id for port in ports])
     bump(ctx.db, server.host)
 
 
@@ -76,6 +80,8 @@ def add(ctx: Ctx, server: Server, body: Named) -> None:
     group, ports = group_named(ctx, body.name), protected(ctx, server)
     inside = memberships(ctx, ports, group)
     ctx.db.add_all(PortSecurityGroup(port_id=port.id, group_id=group) for port in ports if port.id not in inside)
+    ctx.db.flush()
+    refuse_mixed(ctx.db, [port.id for port in ports])
     touched(ctx, server, ports)
 
 

@@ -205,11 +205,23 @@ def usable(ctx: Ctx, project_id: str, ids: Sequence[str]) -> list[str]:
         if id not in found:
             raise security_groups.missing(id)
     if len(set(found.values())) > 1:
-        raise SecurityGroupConflict(
-            "Error Cannot apply both stateful and stateless security groups on the same port at the same time while attempting"
-            " the operation."
-        )
+        raise mixed()
     return list(ids)
+
+
+def mixed() -> SecurityGroupConflict:
+    return SecurityGroupConflict(
+        "Error Cannot apply both stateful and stateless security groups on the same port at the same time while attempting the"
+        " operation."
+    )
+
+
+def refuse_mixed(db: Session, port_ids: Sequence[str]) -> None:
+    """Raises SecurityGroupConflict: one of the ports has both stateful and stateless groups."""
+    query = select(PortSecurityGroup.port_id).join(SecurityGroup, SecurityGroup.id == PortSecurityGroup.group_id)
+    query = query.where(PortSecurityGroup.port_id.in_(port_ids)).group_by(PortSecurityGroup.port_id)
+    if db.execute(query.having(func.count(SecurityGroup.stateful.distinct()) > 1).limit(1)).first():
+        raise mixed()
 
 
 # On ports ------------------------------------------------------------------------------------------------------------
