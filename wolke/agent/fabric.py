@@ -74,10 +74,11 @@ class KernelFabric:
     ----------
     own : this host's end of tunnels
     trouble : what is wrong with the routing daemons, "" for nothing; without them nobody learns of anybody
+    made : told when there is a new namespace, which they wait for
     """
 
-    def __init__(self, own: str, trouble: Callable[[], str] = lambda: "") -> None:
-        self.own, self.trouble = own, trouble
+    def __init__(self, own: str, trouble: Callable[[], str] = str, made: Callable[[], None] = lambda: None) -> None:
+        self.own, self.trouble, self.made = own, trouble, made
 
     def apply(self, zones: Sequence[Zone]) -> dict[str, str]:
         wanted = {space_of(zone.id): zone for zone in zones}
@@ -105,6 +106,7 @@ class KernelFabric:
     def _make(self, space: str, zone: Zone) -> None:
         if space not in netns.listnetns():
             netns.create(space)
+            self.made()
         nets = nets_of(zone)
         inside(space, lambda: clear(nets, self.own, zone.udp_port))
         there = inside(space, names)
@@ -186,6 +188,9 @@ def address(links: Any, net: Net, index: int) -> None:
     with_v6 = any(one.version == 6 for one in net.gateways)
     write(f"net/ipv6/conf/{net.bridge}/disable_ipv6", "0" if with_v6 or not net.veth else "1")
     write(f"net/ipv6/conf/{net.bridge}/accept_ra", "0")
+    # All hosts ask under one MAC, and the answer reaches the host that the neighbour is on: that one learns it, BGP tells the others.
+    write(f"net/ipv4/conf/{net.bridge}/arp_accept", "1")
+    write(f"net/ipv6/conf/{net.bridge}/accept_untracked_na", "1")
     found = {
         ip_interface(f"{one.get_attr('IFA_ADDRESS')}/{one['prefixlen']}")
         for one in links.get_addr(index=index)

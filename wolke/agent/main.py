@@ -117,7 +117,7 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
         metadata=metadata,
         routing=routing,
         conversations=conversations,
-        fabric=KernelFabric(settings.encap_ip, lambda: routing.trouble),
+        fabric=KernelFabric(settings.encap_ip, lambda: routing.trouble, routing.pending.set),
         flows=Flows(),
         about=About(
             host=settings.host,

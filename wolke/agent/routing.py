@@ -8,10 +8,12 @@ the two never meet.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import zlib
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Protocol
 
 from wolke.drivers.hypervisor import DriverError
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0  # between two looks whether the daemons run, and two tries
 HOPS = 8  # that a peer of another AS may be away
 PREFIX = "wolke-zone-"  # of the namespaces of EVPN zones
+SPACES = Path("/run/netns")
 
 
 class Daemons(Protocol):
@@ -82,7 +85,7 @@ class Routing:
     def work(self) -> None:
         """Make the daemons what is wanted; what fails stands in ``trouble`` and is tried again."""
         config = self.config
-        if config is None or (config == self.made and (not config or self.daemons.running())):
+        if config is None or (config == self.made and (not config or self.daemons.running())) or waits(config):
             return
         try:
             if config:
@@ -190,12 +193,7 @@ def evpn(slice: Wanted, address: str) -> list[str]:
     inside = [] if any(peer.route_reflector for peer in peers.values()) else list(zones[0].vteps)
     neighbours = dict.fromkeys(sorted({*inside} - {address, *peers}), asn)
     neighbours |= {peer.address: peer.asn for peer in sorted(peers.values(), key=lambda peer: peer.address)}
-    lines = [
-        line
-        for zone in zones
-        if zone.l3_vni
-        for line in (f"vrf {space_of(zone.id)}", f" vni {zone.l3_vni}", "exit-vrf")
-    ]
+    lines = [line for zone in zones for line in vrf_lines(zone)]
     lines += [
         f"router bgp {asn}",
         f" bgp router-id {address}",
@@ -211,6 +209,18 @@ def evpn(slice: Wanted, address: str) -> list[str]:
     for zone in zones:
         lines += routed(zone, asn, address) if zone.l3_vni else []
     return lines
+
+
+def vrf_lines(zone: Zone) -> list[str]:
+    """Its namespace as FRR names it. Namespaces that no line names are none of FRR's business."""
+    space = space_of(zone.id)
+    vni = [f" vni {zone.l3_vni}"] if zone.l3_vni else []
+    return [f"vrf {space}", f" netns {SPACES / space}", *vni, "exit-vrf"]
+
+
+def waits(config: str) -> bool:
+    """Whether a namespace that the configuration names is still to be made."""
+    return any(not Path(path).exists() for path in re.findall(r"^ netns (\S+)$", config, re.MULTILINE))
 
 
 def routed(zone: Zone, asn: int, address: str) -> list[str]:

@@ -1,8 +1,8 @@
 """The rest of the site: what stands on the same wires as the cloud and is none of it.
 
-A node of its own with a switch on the provider segment and an address on the underlay. On it stand machines (network namespaces): servers on
-VLANs, on VLANs inside of an outer tag, behind a foreign VTEP, and behind a leaf router that speaks EVPN. The kernel's own VLAN devices are
-not needed: tags are put on by Open vSwitch, as a switch's ports do.
+A node of its own with a switch on the provider segment and an address on the underlay. On it stand machines (network namespaces):
+servers on VLANs, on VLANs inside of an outer tag, behind a foreign VTEP, and behind a leaf router that speaks EVPN. The kernel's own
+VLAN devices are not needed: tags are put on by Open vSwitch, as a switch's ports do.
 """
 
 from __future__ import annotations

@@ -5,18 +5,16 @@ API: https://docs.openstack.org/api-ref/network/v2/#networks
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, field
-from sqlalchemy import ColumnElement, delete, false, func, select, true
+from sqlalchemy import ColumnElement, delete, false, select, true
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
 from wolke.core.bodies import Text255
 from wolke.core.collection import Rules
-from wolke.core.config import Config
 from wolke.core.db import Json, lock
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
@@ -25,6 +23,7 @@ from wolke.core.work import Work, wake_all
 from wolke.network import dns, errors, hooks, rbac
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.lane import kind
+from wolke.network.networks.placing import checked_mtu, largest_mtu, place
 from wolke.network.networks.rows import rows
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import FixedIp, Port
@@ -36,16 +35,10 @@ from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 from wolke.network.zones import rights, segments
 
-GENEVE_BYTES = 58  # outer Ethernet, IPv4 and UDP headers, Geneve with OVN's one option
 ZONE = "nova"  # the one availability zone, named as compute names its own
 MANAGED = ("network:dhcp", "network:distributed")  # owners of ports that go with their network
 Mtu = Annotated[int, Meta(ge=0, le=65535)]
 Segment = Annotated[int, Meta(ge=1, le=16777215)]
-
-
-def overlay_mtu(config: Config) -> int:
-    """Largest packet, in bytes, that a server may send through a tunnel between hosts."""
-    return config.overlay_mtu or config.underlay_mtu - GENEVE_BYTES
 
 
 # What the API takes and gives ----------------------------------------------------------------------------------------
@@ -215,7 +208,7 @@ def create(ctx: Ctx, body: Create) -> Network:
         created_at=ctx.now,
         updated_at=ctx.now,
     )
-    place(ctx, network, body)
+    place(ctx, network, body.network_type or "", body.physical_network or "", body.segmentation_id or 0)
     largest = largest_mtu(ctx.db, ctx.app.config, network)
     network.mtu = checked_mtu(body.mtu, largest)
     if body.is_default:
@@ -233,82 +226,6 @@ def opened(ctx: Ctx, network: Network) -> None:
     """Tell that a network is another's, too, or leads outside; or no longer."""
     for listener in hooks.network_opened:
         listener(ctx.db, network.id)
-
-
-def place(ctx: Ctx, network: Network, body: Create) -> None:
-    """Where its frames go: a tunnel of its own, a zone, or a physical network of the site.
-
-    Raises
-    ------
-    InvalidInput: attributes that do not go together, or a physical network that the site has not
-    """
-    type, physical = body.network_type or "", body.physical_network or ""
-    segment = body.segmentation_id or 0
-    known = ctx.app.config.physical_networks
-    if zone := segments.named(ctx.db, physical):
-        network.id = str(uuid.uuid4())
-        return segments.place(ctx, network, zone, type, segment)
-    if not type and (physical or segment):
-        raise errors.InvalidInput("network_type required")
-    if type not in ("", "geneve", "flat", "vlan"):
-        raise errors.InvalidInput(f"Network type '{type}' is not supported: use one of flat, geneve, vlan")
-    if type in ("flat", "vlan"):
-        if not physical:
-            raise errors.InvalidInput(f"physical_network required for {type} provider network")
-        if physical not in known:
-            names = ", ".join(sorted(known)) or "none"
-            raise errors.InvalidInput(
-                f"physical_network '{physical}' unknown for {type} provider network; this site has: {names}"
-            )
-    elif physical:
-        raise errors.InvalidInput("provider:physical_network specified for geneve network")
-    if type == "flat" and segment:
-        raise errors.InvalidInput("provider:segmentation_id specified for flat network")
-    if type == "vlan" and not 1 <= segment <= 4094:
-        raise errors.InvalidInput("provider:segmentation_id of a vlan network must be in the range (1 through 4094)")
-    network.network_type, network.physical_network = type or "geneve", physical
-    segments.refuse_site_segment(ctx.db, physical, type, segment)
-    lock(ctx.db, "network/segments")
-    taken = select(Network.id).where(Network.network_type == network.network_type)
-    taken = taken.where(Network.physical_network == physical)
-    if network.network_type == "flat":
-        if ctx.db.execute(taken.limit(1)).first():
-            raise errors.FlatNetworkInUse(f"Unable to create the flat network. Physical network {physical} is in use.")
-    elif segment and ctx.db.execute(taken.where(Network.segmentation_id == segment)).first():
-        if type == "vlan":
-            raise errors.VlanIdInUse(
-                f"Unable to create the network. The VLAN {segment} on physical network {physical} is in use."
-            )
-        raise errors.TunnelIdInUse(f"Unable to create the network. The tunnel ID {segment} is in use.")
-    network.segmentation_id = segment or (free_tunnel(ctx.db) if network.network_type == "geneve" else 0)
-
-
-def free_tunnel(db: Session) -> int:
-    """A tunnel number that no network has: the next after the highest, or the first gap."""
-    overlays = Network.network_type == "geneve"
-    highest = db.scalar(select(func.max(Network.segmentation_id)).where(overlays)) or 0
-    if highest < 2**24 - 1:
-        return highest + 1
-    below = select(Network.segmentation_id + 1).where(overlays)
-    taken = select(Network.segmentation_id).where(overlays)
-    return db.scalar(select(func.min(below.subquery().c[0])).where(below.subquery().c[0].not_in(taken))) or 1
-
-
-def largest_mtu(db: Session, config: Config, network: Network) -> int:
-    if zone := segments.named(db, network.physical_network):
-        return zone.mtu
-    if network.physical_network:
-        return config.physical_networks[network.physical_network].mtu
-    return overlay_mtu(config)
-
-
-def checked_mtu(asked: int, largest: int) -> int:
-    """Raises InvalidInput: too large for what is under the network, or too small for IPv4."""
-    if asked > largest:
-        raise errors.InvalidInput(f"Requested MTU is too big, maximum is {largest}")
-    if 0 < asked < 68:
-        raise errors.InvalidInput(f"Requested MTU is too small, minimum is 68, got {asked}")
-    return asked or largest
 
 
 def only_default(db: Session, network: Network, external: bool) -> None:

@@ -1,0 +1,328 @@
+"""Zones with packets: servers of the site, on VLANs and behind tunnels and a leaf router, as neighbours of guests."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real.packets import Packets
+from tests.real.tenants import Server, Tenant, ask, pings
+from wolke.lab import Lab, wait_for
+from wolke.lab.furnish import administrator
+from wolke.lab.site import ADDRESS, Machine, Site, frames
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+SECONDS = 40
+VLAN = {"name": "dmz", "type": "vlan", "physical_network": "public", "vlan_ranges": [{"minimum": 100, "maximum": 199}]}
+QINQ = {"name": "metro", "type": "qinq", "physical_network": "public", "outer_tag": 900}
+VXLAN = {"name": "fabric", "type": "vxlan", "vni_ranges": [{"minimum": 5000, "maximum": 5099}], "peers": [ADDRESS]}
+EVPN = {
+    "name": "evpn", "type": "evpn", "vni_ranges": [{"minimum": 7000, "maximum": 7099}], "asn": 64512, "udp_port": 4790,
+    "bgp_peers": [{"address": ADDRESS, "asn": 64600}], "gateway_mac": "00:00:5e:00:01:01", "l3_vni": 7999,
+}  # fmt: skip
+
+
+class Operator:
+    """The operator's calls, the site around the cloud, and what of both is to be taken away."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.api, self.site = lab, administrator(lab), Site(lab).up()
+        self.machines: list[Machine] = []
+        self.tenants: list[Tenant] = []
+        self.zones: list[str] = []
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        reply = self.api.client.request(method, f"/wolke/v1/{path}", **({"json": body} if body else {}))
+        assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
+        return reply.json() if reply.content else None
+
+    def declare(self, **zone: Any) -> Any:
+        """A zone; returns when every host says that it is in force."""
+        made = self.call("POST", "zones", zone=zone)["zone"]
+        self.zones.append(made["id"])
+        self.in_force(made)
+        return made
+
+    def in_force(self, zone: Any) -> None:
+        hosts = {host.name for host in self.lab.hosts}
+
+        def states() -> dict[str, Any]:
+            return {one["host"]: one for one in self.call("GET", f"zones/{zone['id']}")["zone"]["hosts"]}
+
+        ready = wait_for(
+            lambda: hosts <= {name for name, one in states().items() if one["state"] == "ACTIVE"}, SECONDS, every=0.2
+        )
+        assert ready, states()
+
+    def grant(self, zone: Any, tenant: Tenant, level: str = "create", **more: Any) -> Any:
+        [project] = self.api.get("/identity/v3/projects", name=tenant.name)["projects"]
+        body = {"subject_type": "project", "subject_id": project["id"], "level": level, **more}
+        return self.call("POST", f"zones/{zone['id']}/grants", grant=body)["grant"]
+
+    def tenant(self, name: str) -> Tenant:
+        self.tenants.append(Tenant(self.lab, name))
+        return self.tenants[-1]
+
+    def machine(self, made: Machine) -> Machine:
+        self.machines.append(made)
+        return made
+
+    def end(self) -> None:
+        for machine in self.machines:
+            self.site.remove(machine)
+        for tenant in self.tenants:
+            tenant.end()
+        for id in self.zones:
+            self.call("DELETE", f"zones/{id}")
+        for router in self.site.routers.values():
+            router.down()
+
+
+@pytest.fixture(scope="module")
+def zoned() -> Iterator[Lab]:
+    """A cloud of this module's own: a host joins it at the end."""
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    lab = Lab(f"z{os.getpid()}", hosts=2)
+    try:
+        lab.up()
+        yield lab
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def operator(zoned: Lab) -> Iterator[Operator]:
+    made = Operator(zoned)
+    yield made
+    made.end()
+
+
+def soon(condition: Callable[[], Any]) -> bool:
+    return bool(wait_for(condition, SECONDS, every=0.2))
+
+
+def on(zone: Any) -> dict[str, str]:
+    return {"provider:physical_network": zone["name"]}
+
+
+def guests(tenant: Tenant, network: Any) -> tuple[Server, Server]:
+    """One on each host, open to all."""
+    group = tenant.group({}, {"ethertype": "IPv6"})
+    return tenant.server(network, 1, group), tenant.server(network, 2, group)
+
+
+def whole(source: Any, address: str, size: int) -> bool:
+    """Whether a packet of this size passes in one piece."""
+    words = ["ping", "-c", "1", "-W", "2", "-M", "do", "-s", str(size - 28), address]
+    return source.run(words, check=False).returncode == 0
+
+
+def test_vlans_of_one_zone_are_apart_from_each_other_and_the_rest(operator: Operator) -> None:
+    zone = operator.declare(**VLAN)
+    red, blue = operator.tenant("red"), operator.tenant("blue")
+    for tenant in (red, blue):
+        operator.grant(zone, tenant)
+    mine, theirs = red.network("10.1.0.0/24", **on(zone)), blue.network("10.1.0.0/24", **on(zone))
+    assert [one["provider:segmentation_id"] for one in (mine, theirs)] == [100, 101]
+    one, two = guests(red, mine)
+    other, _ = guests(blue, theirs)
+    server = operator.machine(operator.site.server("onred", "10.1.0.200/24", vlan=100))
+    stranger = operator.machine(operator.site.server("onblue", "10.1.0.200/24", vlan=101))
+    untagged = operator.machine(operator.site.server("bare", "10.1.0.201/24"))
+    for server_or_guest in (two.guest, server):
+        assert soon(lambda s=server_or_guest: pings(s, one.address()))
+    assert soon(lambda: pings(one.guest, "10.1.0.200")) and whole(one.guest, "10.1.0.200", 1500)
+    assert soon(lambda: pings(other.guest, "10.1.0.200"))
+    macs = {name: guest.guest.run(["ip", "neigh", "show", "10.1.0.200"]).stdout for name, guest in
+            (("red", one), ("blue", other))}  # fmt: skip
+    assert server.mac() in macs["red"] and stranger.mac() in macs["blue"]  # the same address twice, each its own
+    assert not pings(untagged, one.address()) and not pings(one.guest, "10.1.0.201")
+    for silent in {one.address(), two.address()} - {other.address()}:
+        assert not pings(stranger, silent)
+
+
+def test_qinq_frames_bear_both_tags(operator: Operator, tmp_path: Path) -> None:
+    zone = operator.declare(**QINQ)
+    red = operator.tenant("red")
+    operator.grant(zone, red)
+    network = red.network("10.3.0.0/24", **on(zone), **{"provider:segmentation_id": 7})
+    one, two = guests(red, network)
+    server = operator.machine(operator.site.server("customer", "10.3.0.200/24", vlan=7, outer=900, mtu=1492))
+    other = operator.machine(operator.site.server("other", "10.3.0.201/24", vlan=8, outer=900, mtu=1492))
+    plain = operator.machine(operator.site.server("plain", "10.3.0.202/24", vlan=7))
+    assert soon(lambda: pings(one.guest, two.address())) and soon(lambda: pings(server, two.address()))
+    with frames(operator.lab.wires, "p-h1", "ether proto 0x88a8", tmp_path / "frames") as seen:
+        assert soon(lambda: pings(one.guest, "10.3.0.200"))
+        tagged = r"\(0x88a8\), length \d+: vlan 900, .*802\.1Q \(0x8100\), vlan 7, .*10\.3\.0\.200: ICMP echo request"
+        assert soon(lambda: re.search(tagged, seen.read_text())), seen.read_text()
+    assert whole(one.guest, "10.3.0.200", 1492) and whole(server, two.address(), 1492)
+    assert not pings(other, one.address()) and not pings(plain, one.address())
+
+
+def test_a_foreign_vtep_and_all_hosts_are_one_segment(operator: Operator) -> None:
+    zone = operator.declare(**VXLAN)
+    red, blue = operator.tenant("red"), operator.tenant("blue")
+    for tenant in (red, blue):
+        operator.grant(zone, tenant)
+    mine, theirs = red.network("10.2.0.0/24", **on(zone)), blue.network("10.2.0.0/24", **on(zone))
+    one, two = guests(red, mine)
+    other, _ = guests(blue, theirs)
+    hosts = [host.address for host in operator.lab.hosts]
+    server = operator.machine(operator.site.vtep("vtep", "10.2.0.200/24", 5000, hosts))
+    for guest in (one, two):
+        assert soon(lambda g=guest: pings(g.guest, "10.2.0.200"))
+        assert soon(lambda g=guest: pings(server, g.address()))
+    assert soon(lambda: pings(one.guest, two.address()))
+    told = one.guest.run(["ping", "-c", "10", "-i", "0.2", "10.2.0.200"]).stdout
+    assert "10 received" in told and "DUP" not in told and "duplicates" not in told
+    broadcast = server.run(["arping", "-c", "3", "-I", "eth0", two.address()], check=False).stdout
+    assert len(re.findall(r"reply from", broadcast)) == 3, broadcast  # each question is answered once
+    assert whole(one.guest, "10.2.0.200", 1450) and whole(server, two.address(), 1450)
+    one.serve("one")
+    assert soon(lambda: ask(server, one.address()) == "one 10.2.0.200")
+    assert not pings(other.guest, "10.2.0.200")
+
+
+def test_evpn_learns_macs_gateways_and_prefixes(operator: Operator) -> None:
+    zone = operator.declare(**EVPN)
+    red = operator.tenant("red")
+    operator.grant(zone, red)
+    first, second = red.network("10.9.1.0/24", **on(zone)), red.network("10.9.2.0/24", **on(zone))
+    one, two = guests(red, first)
+    _, far = guests(red, second)
+    site = operator.site
+    behind = operator.machine(site.behind_leaf("behind", "10.9.1.200/24", 7000, port=4790))
+    leaf = site.leaf(64600, 64512)
+    assert soon(lambda: pings(one.guest, two.address()))
+    assert soon(lambda: pings(one.guest, "10.9.1.200")) and soon(lambda: pings(behind, two.address()))
+    table = str(leaf.show("show bgp l2vpn evpn route type macip"))
+    assert one.port["mac_address"] in table and two.port["mac_address"] in table
+    forwarding = site.node.run(["bridge", "fdb", "show", "dev", "vx7000"]).stdout
+    assert re.search(rf"{one.port['mac_address']} dst {operator.lab.host(1).address} self.* extern_learn", forwarding)
+    for guest in (one, two):
+        assert soon(lambda g=guest: pings(g.guest, "10.9.1.1"))
+        assert "00:00:5e:00:01:01" in guest.guest.run(["ip", "neigh", "show", "10.9.1.1"]).stdout
+    assert soon(lambda: pings(one.guest, far.address())) and soon(lambda: pings(far.guest, two.address()))
+    assert whole(one.guest, "10.9.1.200", 1450) and whole(one.guest, far.address(), 1450)
+    prefixes = str(leaf.show("show bgp l2vpn evpn route type prefix"))
+    assert "10.9.2.0" in prefixes and "10.9.1.0" in prefixes
+
+
+def test_a_revoke_cuts_at_once_and_a_grant_heals(operator: Operator) -> None:
+    zone = operator.declare(**VLAN)
+    red = operator.tenant("red")
+    grant = operator.grant(zone, red)
+    one, two = guests(red, red.network("10.1.0.0/24", **on(zone)))
+    server = operator.machine(operator.site.server("onred", "10.1.0.200/24", vlan=100))
+    assert soon(lambda: pings(one.guest, "10.1.0.200")) and soon(lambda: pings(server, two.address()))
+    revoked = operator.call("DELETE", f"zones/{zone['id']}/grants/{grant['id']}")["revoked"]
+    assert sorted(revoked["ports_shut"]) == sorted(guest.port["id"] for guest in (one, two))
+    assert soon(lambda: not pings(one.guest, "10.1.0.200") and not pings(server, two.address()))
+    assert not pings(one.guest, two.address())
+    grant = operator.grant(zone, red, on_revoke="keep")
+    assert soon(lambda: pings(one.guest, "10.1.0.200") and pings(server, two.address()))
+    operator.call("DELETE", f"zones/{zone['id']}/grants/{grant['id']}")
+    assert pings(one.guest, "10.1.0.200") and pings(server, two.address())
+    reply = red.api.client.post("/network/v2.0/ports", json={"port": {"network_id": one.port["network_id"]}})
+    assert reply.status_code == 403
+
+
+def test_a_projects_network_and_a_vlan_are_one(operator: Operator, tmp_path: Path) -> None:
+    zone = operator.declare(**VLAN)
+    red = operator.tenant("red")
+    operator.grant(zone, red)
+    network = red.create("network", name="stretched")
+    pool = {"allocation_pools": [{"start": "10.5.0.10", "end": "10.5.0.99"}]}  # the rest is the VLAN's
+    subnet = red.create("subnet", network_id=network["id"], cidr="10.5.0.0/24", ip_version=4, **pool)
+    network["subnets"] = [subnet["id"]]
+    group = red.group({})
+    moving = {"allowed_address_pairs": [{"ip_address": "10.5.0.150"}]}
+    one, two = red.server(network, 1, group), red.server(network, 2, group, **moving)
+    server = operator.machine(operator.site.server("old", "10.5.0.200/24", vlan=150))
+    neighbour = operator.machine(operator.site.server("neighbour", "10.5.0.201/24", vlan=150))
+    server.run(["ip", "address", "add", "10.5.0.150/24", "dev", "eth0"])
+    assert not pings(one.guest, "10.5.0.200")
+    stretch = {"network_id": network["id"], "segmentation_id": 150}
+    reply = red.api.client.post(f"/wolke/v1/zones/{zone['id']}/stretches", json={"stretch": stretch})
+    assert reply.status_code == 201, reply.text
+    assert soon(lambda: pings(one.guest, "10.5.0.200")) and soon(lambda: pings(server, two.address()))
+    assert soon(lambda: pings(one.guest, two.address()))
+
+    streams = [
+        Packets(one.guest, "10.5.0.150", tmp_path / "guest"),
+        Packets(neighbour, "10.5.0.150", tmp_path / "vlan"),
+    ]
+    try:
+        for here, there in ((server, two.guest), (two.guest, server)):  # out and back again
+            assert all(stream.answers() or stream.flows(0) for stream in streams)
+            since = streams[0].answers()[-1]
+            here.run(["ip", "address", "del", "10.5.0.150/24", "dev", "eth0"])
+            there.run(["ip", "address", "add", "10.5.0.150/24", "dev", "eth0"])
+            there.run(["arping", "-U", "-c", "1", "-I", "eth0", "10.5.0.150"], check=False)
+            moved = max(stream.answers()[-1] for stream in streams)
+            assert all(stream.flows(moved + 0.5) for stream in streams)
+            gaps = [round(stream.longest(since), 2) for stream in streams]
+            print(f"longest gap of a guest and of a server on the VLAN: {gaps} s")
+            assert max(gaps) < 1.0
+    finally:
+        for stream in streams:
+            stream.stop()
+    assert red.api.client.delete(f"/wolke/v1/zones/{zone['id']}/stretches/{network['id']}").status_code == 204
+    assert soon(lambda: not pings(one.guest, "10.5.0.200"))
+    assert soon(lambda: pings(one.guest, two.address()))
+
+
+def test_an_agent_that_dies_in_the_middle_goes_on(operator: Operator) -> None:
+    lab = operator.lab
+    lab.kill("h1/agent")
+    zone = operator.call("POST", "zones", zone=VXLAN)["zone"]
+    operator.zones.append(zone["id"])
+    red = operator.tenant("red")
+    operator.grant(zone, red)
+    network = red.network("10.2.0.0/24", **on(zone))
+    lab.start("h1/agent")
+    wait_for(lambda: "wz" in lab.host(1).run(["ovs-vsctl", "list-br"]).stdout, SECONDS, every=0.01)
+    lab.kill("h1/agent")  # it has begun
+    lab.start("h1/agent")
+    operator.in_force(zone)
+    one, two = guests(red, network)
+    assert soon(lambda: pings(one.guest, two.address()))
+    for host in lab.hosts:
+        ports = host.run(
+            ["ovs-vsctl", "--bare", "--columns=name", "find", "port", f"external_ids:wolke-zone={zone['id']}"]
+        )
+        assert len(ports.stdout.split()) == 2  # the other host and the foreign VTEP
+
+
+def test_what_was_changed_by_hand_is_made_again(operator: Operator) -> None:
+    zone = operator.declare(**QINQ)
+    host = operator.lab.host(1)
+    [port] = host.run(["ovs-vsctl", "--bare", "--columns=name", "find", "port", "tag=900"]).stdout.split()
+    host.run(["ovs-vsctl", "set", "port", port, "tag=901"])
+    assert wait_for(lambda: host.run(["ovs-vsctl", "get", "port", port, "tag"]).stdout.strip() == "900", 60, every=0.5)
+    operator.in_force(zone)
+
+
+def test_a_host_that_joins_has_every_zone(operator: Operator) -> None:
+    zones = [operator.declare(**zone) for zone in (VLAN, QINQ, VXLAN, EVPN)]
+    red = operator.tenant("red")
+    networks = []
+    for at, zone in enumerate(zones):
+        operator.grant(zone, red)
+        networks.append(red.network(f"10.{20 + at}.0.0/24", **on(zone)))
+    group = red.group({})
+    there = [red.server(network, 1, group) for network in networks]
+    Lab(operator.lab.name, hosts=3).up()
+    operator.lab.facts = operator.lab._read()
+    assert len(operator.lab.hosts) == 3
+    for zone in zones:
+        operator.in_force(zone)
+    for network, first in zip(networks, there, strict=True):
+        new = red.server(network, 3, group)
+        assert soon(lambda n=new, f=first: pings(n.guest, f.address())), network["provider:physical_network"]
