@@ -32,6 +32,7 @@ from wolke.network.routers.table import INTERFACE, Router
 from wolke.network.routers.wakes import rewake
 from wolke.network.subnets.api import subnets
 from wolke.network.subnets.table import Subnet
+from wolke.network.zones.hosts import gateways_change
 
 
 class Interface(Body):
@@ -74,6 +75,7 @@ def add(ctx: Ctx, router: Router, body: Interface) -> Json:
     network = ctx.db.get(Network, subnet.network_id)
     assert network
     rewake(ctx.db, router.id)
+    gateways_change(ctx.db, [network.id])
     if network.external and not ctx.caller.is_admin and network.project_id != ctx.caller.project_id:
         raise BadRequest(f"Bad router request: network {network.id} is not one of this project's.")
     present = legs(ctx, router.id)
@@ -145,6 +147,7 @@ def take(ctx: Ctx, router: Router, body: Interface) -> Json:
         check_unused(ctx, router, subnet)
         refuse_answered(ctx, router, subnet)
     rewake(ctx.db, router.id)
+    gateways_change(ctx.db, [port.network_id])
     shown = described(router, port, [subnet.id for subnet in leaving])
     if port_has_more:
         ctx.db.execute(delete(FixedIp).where(FixedIp.port_id == port.id, FixedIp.subnet_id == leaving[0].id))

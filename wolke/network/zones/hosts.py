@@ -102,18 +102,20 @@ def gateways_change(db: Session, network_ids: Sequence[str]) -> None:
 
 
 def port_comes(ctx: Ctx, network: Any, port: Port) -> None:
-    """A router's port may take a gateway over."""
-    if port.device_owner.startswith("network:router"):
+    """A port may take a gateway's address."""
+    if network.physical_network:
         gateways_change(ctx.db, [network.id])
 
 
 def port_goes(db: Session, ids: Sequence[str]) -> None:
-    routers = Port.device_owner.startswith("network:router")
-    gateways_change(db, list(db.scalars(select(Port.network_id).where(Port.id.in_(ids), routers))))
+    query = select(Port.network_id).join(ZoneSegment, ZoneSegment.network_id == Port.network_id)
+    if found := list(db.scalars(query.where(Port.id.in_(ids)).distinct())):
+        gateways_change(db, found)
 
 
 hooks.port_comes.append(port_comes)
 hooks.port_goes.append(port_goes)
+hooks.port_changed.append(port_goes)
 
 
 # Up ------------------------------------------------------------------------------------------------------------------

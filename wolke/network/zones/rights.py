@@ -96,8 +96,8 @@ def own_networks(ctx: Ctx, ids: Sequence[str]) -> set[str]:
 # Ports ---------------------------------------------------------------------------------------------------------------
 def port_comes(ctx: Ctx, network: Any, port: Port) -> None:
     """Note by whose right a port is on a zone's network. Raises ZoneRightMissing: the right has been revoked."""
-    segment = ctx.db.get(ZoneSegment, network.id)
-    if segment is None or segment.stretched or port.device_owner == METADATA:
+    segment = ctx.db.get(ZoneSegment, network.id) if network.physical_network else None
+    if segment is None or port.device_owner == METADATA:
         return
     if ctx.caller.is_admin or "service" in ctx.caller.roles:
         return
