@@ -101,8 +101,6 @@ class Walk:
                 "open", end, f"nothing stands between {packet.source} and {packet.destination}"
             )
             there, self.hops = tuple(self.hops), []
-            if isinstance(arrived, Router):
-                return Verdict(True, decision, there, (), self._yes(end, decision), packet, None, end)
             back = answer_to(got)
             home, _, last = self.send(arrived, back, "", back=True)
             if home is not source:
@@ -132,9 +130,10 @@ class Walk:
         self, source: Port | Router | None, packet: Packet, mac: str, *, back: bool = False
     ) -> tuple[Port | Router | None, Thing, Packet]:
         """Where the packet arrives: a port, a router or (None) the world outside; and the packet as it is there."""
-        assert not isinstance(source, Router)
         if source is None:
             return self.from_outside(packet, back=back)
+        if isinstance(source, Router):
+            return self.from_router(source, packet)
         self.check_up(source)
         return self.from_guest(source, packet, mac or source.mac)
 
@@ -264,6 +263,12 @@ class Walk:
         way = found[self.choose(len(found)) if len(found) > 1 else 0]
         check_scopes(self.picture, router, port, way, packet)
         self.hop(here, f"routed to {way.nexthop}", packet)
+        return self.out_of_router(router, way.port, packet, way.nexthop)
+
+    def from_router(self, router: Router, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
+        self.now = packet
+        way = ways(self.picture, router, packet)[0]
+        self.hop(thing("router", router), "answered", packet)
         return self.out_of_router(router, way.port, packet, way.nexthop)
 
     def rewritten(self, here: Thing, before: Packet, packet: Packet, by: Thing | None) -> Packet:
