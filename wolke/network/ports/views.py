@@ -17,7 +17,7 @@ from wolke.network import dns
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.service import standard
-from wolke.network.trunks.facts import details, tagged
+from wolke.network.trunks.facts import Part, parts
 
 VIF_DETAILS = {"port_filter": True, "connectivity": "l2", "bound_drivers": {"0": "ovn"}}
 NO_STATUS = "network:floatingip"  # its address is all there is of it: OVN has no port that could be up
@@ -67,21 +67,24 @@ class Beside:
 def beside(db: Session, found: Sequence[Any]) -> dict[str, Beside]:
     """For a page of ports in a constant number of statements."""
     ids = [port.id for port in found]
-    ips, members, trunks, parents = fixed_ips(db, ids), groups(db, ids), details(db, ids), tagged(db, ids)
-    of = select(Network.id, Network.qos_policy_id, Network.dns_domain)
-    networks = {row.id: row for row in db.execute(of.where(Network.id.in_({port.network_id for port in found})))}
-    hosts: dict[str, str] = {}
-    if parents:
-        where = select(Port.id, Port.host).where(Port.id.in_({parent for parent, _ in parents.values()}))
-        hosts = {row.id: row.host for row in db.execute(where)}
-    return {
-        port.id: Beside(
-            ips.get(port.id, ()), members.get(port.id, ()), networks[port.network_id].qos_policy_id,
-            networks[port.network_id].dns_domain, trunks.get(port.id),
-            hosts[parents[port.id][0]] if port.id in parents else port.host,
-        )
-        for port in found
-    }  # fmt: skip
+    ips, members, trunks, under = fixed_ips(db, ids), groups(db, ids), parts(db, ids), networks_of(db, found)
+    shown = {}
+    for port in found:
+        part, network = trunks.get(port.id, Part()), under[port.network_id]
+        shown[port.id] = Beside(
+            ips.get(port.id, ()), members.get(port.id, ()), network.qos_policy_id, network.dns_domain, part.details,
+            port.host if part.host is None else part.host,
+        )  # fmt: skip
+    return shown
+
+
+def networks_of(db: Session, found: Sequence[Any]) -> dict[str, Any]:
+    """The networks of ports; a call on one port has its network at hand."""
+    ids = {port.network_id for port in found}
+    if len(ids) == 1:
+        return {id: db.get_one(Network, id) for id in ids}
+    of = select(Network.id, Network.qos_policy_id, Network.dns_domain).where(Network.id.in_(ids))
+    return {row.id: row for row in db.execute(of)}
 
 
 def one(port: Any, beside: Beside, cloud_domain: str, operator: bool) -> Json:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import select, union
+from sqlalchemy.orm import Session, aliased
 
 from wolke.core.db import Json
 from wolke.network.ports.table import Port
@@ -21,16 +22,33 @@ def tagged(db: Session, port_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
     return {row.port_id: (row.parent, row.segmentation_id) for row in db.execute(query)}
 
 
-def details(db: Session, port_ids: Sequence[str]) -> dict[str, Json]:
-    """Of those ports that are parents: ``trunk_details``, with the subports in the order of their tags."""
-    found: dict[str, Json] = {}
-    trunks: dict[str, Json] = {}
-    for id, port_id in db.execute(select(Trunk.id, Trunk.port_id).where(Trunk.port_id.in_(port_ids))):
-        found[port_id] = trunks[id] = {"trunk_id": id, "sub_ports": []}
-    if trunks:
-        query = select(Subport.__table__, Port.mac_address).join(Port, Port.id == Subport.port_id)
-        for row in db.execute(query.where(Subport.trunk_id.in_(trunks)).order_by(Subport.segmentation_id)):
-            trunks[row.trunk_id]["sub_ports"].append(shown(row) | {"mac_address": row.mac_address})
+@dataclass(slots=True)
+class Part:
+    """What a port is of a trunk."""
+
+    details: Json | None = None  # of a parent: ``trunk_details``, its subports in the order of their tags
+    host: str | None = None  # of a subport: where its parent is
+
+
+def parts(db: Session, port_ids: Sequence[str]) -> dict[str, Part]:
+    """Of those ports that belong to trunks, in one statement."""
+    parent = aliased(Port)
+    columns = (
+        Trunk.id, Trunk.port_id.label("parent"), parent.host, Subport.port_id, Subport.segmentation_type,
+        Subport.segmentation_id, Port.mac_address,
+    )  # fmt: skip
+    query = select(*columns).join(parent, parent.id == Trunk.port_id)
+    query = query.outerjoin(Subport, Subport.trunk_id == Trunk.id).outerjoin(Port, Port.id == Subport.port_id)
+    both = union(query.where(Trunk.port_id.in_(port_ids)), query.where(Subport.port_id.in_(port_ids)))
+    found: dict[str, Part] = {}
+    asked = set(port_ids)
+    for row in sorted(db.execute(both), key=lambda row: row.segmentation_id or 0):
+        if row.parent in asked:
+            part = found.setdefault(row.parent, Part({"trunk_id": row.id, "sub_ports": []}))
+            if row.port_id and part.details:
+                part.details["sub_ports"].append(shown(row) | {"mac_address": row.mac_address})
+        if row.port_id in asked:
+            found[row.port_id] = Part(host=row.host)
     return found
 
 
