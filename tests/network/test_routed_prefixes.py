@@ -292,3 +292,18 @@ def test_strangers_see_only_their_own(cloud: Cloud, net: Net, outside: Any, pool
     routed(net, outside, mine)
     assert [one["prefix"] for one in listed(cloud.stranger)] == [theirs["cidr"]]
     assert [one["prefix"] for one in listed(cloud.member)] == [mine["cidr"]]
+
+
+def test_a_delegated_prefix_comes_from_the_default_pool(cloud: Cloud, net: Net, outside: Any) -> None:
+    network = net.network()
+    asked = {"network_id": network["id"], "ip_version": 6, "subnetpool_id": "prefix_delegation", **SLAAC}
+    net.refused("POST", "subnets", 400, "HTTPBadRequest", json={"subnet": asked})
+    wrong = {"network_id": network["id"], "ip_version": 4, "subnetpool_id": "prefix_delegation"}
+    net.refused("POST", "subnets", 400, "HTTPBadRequest", json={"subnet": wrong})
+    default = net.create(
+        "subnetpool", by=cloud.admin, name="delegated", prefixes=["2001:db8:9000::/40"], shared=True, is_default=True
+    )
+    subnet = net.create("subnet", **asked)
+    assert (subnet["subnetpool_id"], subnet["cidr"]) == (default["id"], "2001:db8:9000::/64")
+    router = routed(net, outside, subnet)
+    assert [one["next_hop"] for one in listed(cloud.member)] == [gateway(router, 6)]

@@ -15,11 +15,15 @@ from wolke.network.bgp import peers as bgp_peers
 from wolke.network.bgp import speakers as bgp_speakers
 from wolke.network.bgp.watch import AnnouncementWatch
 from wolke.network.chassis import Hosts, chassis_lanes
-from wolke.network.drift import api as drift
-from wolke.network.drift.lane import drift_lanes
+from wolke.network.doorman import effective as doorman_effective
 from wolke.network.doorman import exceptions as doorman_exceptions
+from wolke.network.doorman import preview as doorman_preview
 from wolke.network.doorman import rows as doorman_rows
 from wolke.network.doorman import rules as doorman_rules
+from wolke.network.drift import api as drift
+from wolke.network.drift.lane import drift_lanes
+from wolke.network.edge import api as edge
+from wolke.network.edge.watch import EdgeWatch
 from wolke.network.floating_ips import api as floating_ips
 from wolke.network.floating_ips import forwardings, pools
 from wolke.network.floating_ips import rows as floating_ip_rows
@@ -42,6 +46,8 @@ from wolke.network.routers import rows as router_rows
 from wolke.network.security_groups import defaults as group_defaults
 from wolke.network.security_groups import groups, templates
 from wolke.network.security_groups import rows as security_group_rows
+from wolke.network.segments import api as segments
+from wolke.network.segments import numbers as segment_numbers
 from wolke.network.service import network, taggable
 from wolke.network.status import PortStatus
 from wolke.network.subnetpools import api as subnetpools
@@ -55,6 +61,7 @@ from wolke.network.zones import stretches as zone_stretches
 CALLS = (
     service_providers,
     address_scopes,
+    segments,
     bgp_peers,
     bgp_speakers,
     routed_prefixes,
@@ -75,7 +82,7 @@ CARDS = (qos_policies, qos_rules, qos_rule_types, trunks, port_bindings)
 PROOF = (reachability, drift)
 SHARED = (rbac_policies, address_groups, templates, logs)
 ROWS = (security_group_rows, log_rows, router_rows, floating_ip_rows)
-DOORMAN = (doorman_rules, doorman_exceptions, doorman_rows)
+DOORMAN = (doorman_rules, doorman_exceptions, doorman_effective, doorman_preview, doorman_rows, edge)
 for collection in taggable.values():
     tags.declare(collection)
 quotas.declare()
@@ -95,6 +102,7 @@ def lanes(app: App) -> list[Lane]:
         *drift_lanes(app.database, north, Site(app.config, north.has)),
         PortStatus(north),
         doorman_exceptions.Expiry(app.database),
+        EdgeWatch(),
         AnnouncementWatch(),
         *chassis_lanes(hosts, app.config.host_timeout_seconds),
     ]
@@ -106,4 +114,5 @@ def bootstrap(app: App, db: Session) -> None:
     wake(db, *security_group_rows.DROP_ITEM)
     doorman_rules.bootstrap(db)
     rbac_policies.bootstrap(db)
+    segment_numbers.bootstrap(db)
     group_defaults.bootstrap(db)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "5df78b665b65"
+revision = "8d850454e258"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
@@ -188,6 +188,28 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_drift_place"), ["place"], unique=False)
         batch_op.create_index(batch_op.f("ix_drift_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_drift_undone_at"), ["undone_at"], unique=False)
+
+    op.create_table(
+        "edge_opening",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("way", sa.String(length=255), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("port_id", sa.String(length=255), nullable=False),
+        sa.Column("protocol", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("port_min", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("port_max", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("source", sa.String(length=255), nullable=False),
+        sa.Column("decided_by", sa.JSON(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_edge_opening")),
+    )
+    with op.batch_alter_table("edge_opening", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_edge_opening_port_id"), ["port_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_edge_opening_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_edge_opening_since"), ["since"], unique=False)
+        batch_op.create_index(batch_op.f("ix_edge_opening_way"), ["way"], unique=False)
 
     op.create_table(
         "ended_conversation",
@@ -435,6 +457,36 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("qos_rule", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_qos_rule_project_id"), ["project_id"], unique=False)
+
+    op.create_table(
+        "segment",
+        sa.Column("network_id", sa.String(length=64), nullable=False),
+        sa.Column("network_type", sa.String(length=255), nullable=False),
+        sa.Column("physical_network", sa.String(length=255), nullable=False),
+        sa.Column("segmentation_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("is_first", sa.Boolean(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("revision", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("seen_revision", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("deleting", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["network_id"], ["network.id"], name=op.f("fk_segment_network_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_segment")),
+        sa.UniqueConstraint(
+            "network_type",
+            "physical_network",
+            "segmentation_id",
+            name=op.f("uq_segment_network_type_physical_network_segmentation_id"),
+        ),
+    )
+    with op.batch_alter_table("segment", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_segment_network_id"), ["network_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_segment_project_id"), ["project_id"], unique=False)
 
     op.create_table(
         "zone_grant",
@@ -706,6 +758,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_zone_grant_project_id"))
 
     op.drop_table("zone_grant")
+    with op.batch_alter_table("segment", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_segment_project_id"))
+        batch_op.drop_index(batch_op.f("ix_segment_network_id"))
+
+    op.drop_table("segment")
     with op.batch_alter_table("qos_rule", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_qos_rule_project_id"))
 
@@ -759,6 +816,13 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_ended_conversation_address"))
 
     op.drop_table("ended_conversation")
+    with op.batch_alter_table("edge_opening", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_edge_opening_way"))
+        batch_op.drop_index(batch_op.f("ix_edge_opening_since"))
+        batch_op.drop_index(batch_op.f("ix_edge_opening_project_id"))
+        batch_op.drop_index(batch_op.f("ix_edge_opening_port_id"))
+
+    op.drop_table("edge_opening")
     with op.batch_alter_table("drift", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_drift_undone_at"))
         batch_op.drop_index(batch_op.f("ix_drift_project_id"))

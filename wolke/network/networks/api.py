@@ -30,6 +30,7 @@ from wolke.network.ports.table import FixedIp, Port
 from wolke.network.qos import bound
 from wolke.network.qos import policies as qos
 from wolke.network.routers.table import Router
+from wolke.network.segments import numbers
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
@@ -215,6 +216,7 @@ def create(ctx: Ctx, body: Create) -> Network:
         only_default(ctx.db, network, body.external)
     ctx.db.add(network)
     ctx.db.flush()
+    numbers.add_first(ctx.db, network)
     rbac.share(ctx, "network", network, body.shared)
     rbac.share(ctx, "network", network, body.external, rbac.EXTERNAL)
     if network.physical_network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wolke.core.config import Config
@@ -12,6 +12,7 @@ from wolke.core.db import lock
 from wolke.core.http import Ctx
 from wolke.network import errors
 from wolke.network.networks.table import Network
+from wolke.network.segments import numbers
 from wolke.network.zones import segments
 
 GENEVE_BYTES = 58  # outer Ethernet, IPv4 and UDP headers, Geneve with OVN's one option
@@ -65,18 +66,9 @@ def place(ctx: Ctx, network: Network, type: str, physical: str, segment: int) ->
                 f"Unable to create the network. The VLAN {segment} on physical network {physical} is in use."
             )
         raise errors.TunnelIdInUse(f"Unable to create the network. The tunnel ID {segment} is in use.")
-    network.segmentation_id = segment or (free_tunnel(ctx.db) if network.network_type == "geneve" else 0)
-
-
-def free_tunnel(db: Session) -> int:
-    """A tunnel number that no network has: the next after the highest, or the first gap."""
-    overlays = Network.network_type == "geneve"
-    highest = db.scalar(select(func.max(Network.segmentation_id)).where(overlays)) or 0
-    if highest < 2**24 - 1:
-        return highest + 1
-    below = select(Network.segmentation_id + 1).where(overlays)
-    taken = select(Network.segmentation_id).where(overlays)
-    return db.scalar(select(func.min(below.subquery().c[0])).where(below.subquery().c[0].not_in(taken))) or 1
+    if network.network_type == "geneve":
+        numbers.refuse_taken(ctx.db, segment)
+    network.segmentation_id = segment or (numbers.free_tunnel(ctx.db) if network.network_type == "geneve" else 0)
 
 
 def largest_mtu(db: Session, config: Config, network: Network) -> int:

@@ -18,15 +18,23 @@ from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.checks import Net
 from wolke.network.subnets.table import Subnet
 
+DELEGATED = "prefix_delegation"
+
 
 def pool_for(ctx: Ctx, body: Any) -> SubnetPool | None:
-    """The pool that a new subnet names, or the default one. Raises SubnetPoolNotFound."""
+    """The pool that a new subnet names, or the default one. Raises SubnetPoolNotFound.
+
+    ``prefix_delegation`` is Neutron's name of a pool that an upstream router delegates from. Here the cloud itself delegates: the
+    prefix is drawn from the default IPv6 pool, and at once.
+    """
+    if body.subnetpool_id == DELEGATED and body.ip_version != 6:
+        raise BadRequest("Bad subnets request: Prefix Delegation can only be used with IPv6 subnets (ip_version).")
     if body.subnetpool_id and body.use_default_subnetpool:
         raise BadRequest("Bad subnets request: subnetpool_id and use_default_subnetpool cannot both be specified.")
-    if body.subnetpool_id:
+    if body.subnetpool_id and body.subnetpool_id != DELEGATED:
         subnetpools.seen(ctx, body.subnetpool_id)
         return ctx.db.get(SubnetPool, body.subnetpool_id)
-    if not body.use_default_subnetpool:
+    if not body.use_default_subnetpool and not body.subnetpool_id:
         return None
     default = SubnetPool.is_default & (SubnetPool.ip_version == body.ip_version)
     pool = ctx.db.scalars(select(SubnetPool).where(default)).first()

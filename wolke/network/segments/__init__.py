@@ -1,0 +1,1 @@
+"""Segments: where the frames of a network go."""
