@@ -7,6 +7,7 @@ VLAN devices are not needed: tags are put on by Open vSwitch, as a switch's port
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ class Machine:
         return ["nsenter", f"--net=/run/netns/{self.name}", *map(str, words)]
 
     def mac(self) -> str:
-        return self.run(["cat", "/sys/class/net/eth0/address"]).stdout.strip()
+        return str(json.loads(self.run(["ip", "-j", "link", "show", "eth0"]).stdout)[0]["address"])
 
 
 class Site:
