@@ -74,6 +74,19 @@ def test_actions_and_calls_that_are_no_resource_s_tell_what_was_asked(cloud: Clo
     assert events(cloud, "limit=1")[0]["after"] == {"tags": ["a"]}
 
 
+def test_what_the_cloud_does_by_itself_is_told_too(cloud: Cloud) -> None:
+    [rule] = cloud.admin.get("/wolke/v1/doorman/rules").json()["doorman_rules"]
+    body = {"rule_id": rule["id"], "reason": "agreed", "expires_at": iso(cloud.now + 60), "project_id": RED}
+    made = cloud.admin.post("/wolke/v1/doorman/exceptions", json={"doorman_exception": body}).json()[
+        "doorman_exception"
+    ]
+    cloud.now += 61
+    cloud.settle()
+    ended = events(cloud, f"target_id={made['id']}", cloud.member)[0]
+    assert (ended["action"], ended["user_name"], ended["user_id"]) == ("wolke:expire_doorman_exception", "wolke", None)
+    assert (ended["before"], ended["after"]) == ({"status": "ACTIVE"}, {"status": "EXPIRED"})
+
+
 def test_a_refused_change_leaves_no_event(cloud: Cloud) -> None:
     before = len(events(cloud))
     assert cloud.reader.post(NETWORKS, json={"network": {}}).status_code == 403

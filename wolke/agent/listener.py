@@ -1,6 +1,7 @@
 """The agent's own HTTPS listener: console log and screen of this host's guests, for the control plane only.
 
-``GET /healthz``; ``GET /servers/{id}/console?lines=N`` text; ``GET /servers/{id}/vnc`` a websocket that carries RFB.
+``GET /healthz``; ``GET /servers/{id}/console?lines=N`` text; ``GET /servers/{id}/vnc`` a websocket that carries RFB;
+``GET /counters`` and ``GET /conversations``: what goes through the host's switch, JSON.
 Whoever connects must bear a certificate of our authority with the common name ``wolke-control``.
 """
 
@@ -23,6 +24,7 @@ from websockets.typing import Subprotocol
 from wolke.agent.console import tail
 from wolke.agent.link import CONTROL
 from wolke.drivers.hypervisor import DriverError, Hypervisor
+from wolke.drivers.traffic import Traffic
 
 log = logging.getLogger(__name__)
 websockets_log = logging.getLogger("websockets.server")
@@ -37,8 +39,11 @@ BINARY = Subprotocol("binary")  # what noVNC offers
 class Listener:
     """``listen`` is ``ip:port``; port 0 takes a free one, ``address`` then tells which."""
 
-    def __init__(self, listen: str, context: ssl.SSLContext, hypervisor: Hypervisor) -> None:
+    def __init__(
+        self, listen: str, context: ssl.SSLContext, hypervisor: Hypervisor, traffic: Traffic | None = None
+    ) -> None:
         self.listen, self.context, self.hypervisor = listen, context, hypervisor
+        self.traffic = traffic or Traffic()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="listener", daemon=True)
         self.server: Server | None = None
@@ -91,6 +96,11 @@ class Listener:
             return response(HTTPStatus.OK, text)
         if VNC.fullmatch(url.path):
             return None
+        if told := {"/counters": self.traffic.counters, "/conversations": self.traffic.conversations}.get(url.path):
+            try:
+                return response(HTTPStatus.OK, await asyncio.to_thread(told))
+            except DriverError as error:
+                return response(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n")
         return response(HTTPStatus.NOT_FOUND, "no such thing here\n")
 
     async def _relay(self, connection: ServerConnection) -> None:

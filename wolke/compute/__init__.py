@@ -17,7 +17,7 @@ from wolke.compute import (
     zones,
 )
 from wolke.compute.hosts import aggregates, console, hypervisors, membership, scheduler, services
-from wolke.compute.hosts.line import Line
+from wolke.compute.hosts.line import EveryHost, Line
 from wolke.compute.servers import (
     actions,
     api,
@@ -36,6 +36,7 @@ from wolke.compute.service import compute
 from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane
+from wolke.network.edge.witness import Witness
 
 CALLS = (  # their calls are declared by import
     versions, extensions, flavors, flavor_extra_specs, keypairs, server_groups, quotas, usage, zones, security_groups,
@@ -50,6 +51,7 @@ ROUTES = console.ROUTES
 def assemble(app: App) -> None:
     """Add what this domain brings to the app: parts that handlers find by their face."""
     app.add(Line, Line(app))
+    app.add(Witness, EveryHost(app))
     cards.listen()
 
 

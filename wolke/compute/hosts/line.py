@@ -5,6 +5,8 @@ What is checked is the host's name in the certificate, not the address that it h
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
 import threading
 import time
@@ -21,6 +23,8 @@ from wolke.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+
+log = logging.getLogger(__name__)
 
 FRESH_SECONDS = pki.CONTROL_DAYS * 86400 / 3
 SECONDS = 10.0
@@ -92,3 +96,27 @@ class Line:
             raise Unavailable("The server's host cannot be reached now.", hint=f"{url}: {error}") from error
         async with connection:
             yield connection
+
+
+class EveryHost:
+    """The network's ``Witness``: the same question to all agents at once."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def ask(self, path: str) -> dict[str, str | None]:
+        hosts = await asyncio.to_thread(self._hosts)
+        return dict(
+            zip(hosts, await asyncio.gather(*(asyncio.to_thread(self._one, host, path) for host in hosts)), strict=True)
+        )
+
+    def _hosts(self) -> list[str]:
+        with self.app.database.read() as db:
+            return list(db.scalars(select(Host.name).order_by(Host.name)))
+
+    def _one(self, host: str, path: str) -> str | None:
+        try:
+            return self.app.part(Line).text(host, path)
+        except Unavailable as error:
+            log.info("%s%s: %s", host, path, error.hint or error)
+            return None

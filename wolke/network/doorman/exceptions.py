@@ -20,6 +20,7 @@ from wolke.core.bodies import Body, Text255
 from wolke.core.collection import Rules
 from wolke.core.db import Database, Json, iso, lock
 from wolke.core.errors import BadRequest
+from wolke.core.events import told
 from wolke.core.http import Ctx
 from wolke.core.work import Again, Done, Item, Lane, Next, wake
 from wolke.network import hooks
@@ -197,6 +198,9 @@ class Expiry(Lane):
         if left > 0:
             return Again(left)
         one.expired = True
+        told(
+            db, "wolke:expire_doorman_exception", one, service="wolke", before={"status": "ACTIVE"}, after={"status": "EXPIRED"}
+        )  # fmt: skip
         wake(db, *DOOR)
         return Done()
 
