@@ -52,6 +52,7 @@ from wolke.network.service import network, taggable
 from wolke.network.status import PortStatus
 from wolke.network.subnetpools import api as subnetpools
 from wolke.network.subnets import api as subnets
+from wolke.network.topology import api as topology
 from wolke.network.trunks import api as trunks
 from wolke.network.zones import api as zones
 from wolke.network.zones import grants as zone_grants
@@ -79,7 +80,7 @@ CALLS = (
 WAYS_IN = (forwardings, pools, ndp_proxies, ndp_proxy_rows, auto_allocated)
 ZONES = (zones, zone_grants, zone_stretches)
 CARDS = (qos_policies, qos_rules, qos_rule_types, trunks, port_bindings)
-PROOF = (reachability, drift)
+PROOF = (reachability, drift, topology)
 SHARED = (rbac_policies, address_groups, templates, logs)
 ROWS = (security_group_rows, log_rows, router_rows, floating_ip_rows)
 DOORMAN = (doorman_rules, doorman_exceptions, doorman_effective, doorman_preview, doorman_rows, edge)
