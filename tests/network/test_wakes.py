@@ -125,7 +125,8 @@ class Mischief:
             {"security_groups": []}, {"fixed_ips": [{"subnet_id": subnet["id"]}]}, {"fixed_ips": []}, {"binding:host_id": "h2"},
             {"port_security_enabled": self.maybe()}, {"allowed_address_pairs": [{"ip_address": "10.0.0.99"}]},
             {"mac_address": f"fa:16:3e:00:00:{self.draw.randrange(256):02x}"},
-            {"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": None}]},
+            {"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": None}]}, {"device_id": "server"}, {"dns_domain": "own.example."},
+            {"mac_learning_enabled": self.draw.choice([None, False, True])}, {"mac_address": None},
         ])  # fmt: skip
         self.send("PUT", f"ports/{port['id']}", {"port": change})
 
@@ -157,6 +158,65 @@ class Mischief:
 
     def do_delete_group(self) -> None:
         self.send("DELETE", f"security-groups/{self.any('security-groups')['id']}")
+
+    # QoS and trunks ------------------------------------------------------------------------------------------------
+    def do_make_policy(self) -> None:
+        policy = self.send("POST", "qos/policies", {"policy": {"name": "q", "is_default": self.draw.random() < 0.2}})
+        if "policy" in policy:
+            self.limit(policy["policy"]["id"])
+
+    def policy(self) -> str:
+        found = self.net.send("GET", "qos/policies", by=self.cloud.admin).json()["policies"]
+        return str(self.draw.choice(found)["id"]) if found else "nowhere"
+
+    def limit(self, policy: str) -> None:
+        rule = {"max_kbps": self.draw.randint(1, 9), "direction": self.draw.choice(["ingress", "egress"])}
+        self.send("POST", f"qos/policies/{policy}/bandwidth_limit_rules", {"bandwidth_limit_rule": rule})
+
+    def do_change_rules(self) -> None:
+        policy = self.policy()
+        shown = self.net.send("GET", f"qos/policies/{policy}", by=self.cloud.admin).json().get("policy", {"rules": []})
+        limits = [rule["id"] for rule in shown["rules"] if rule["type"] == "bandwidth_limit"]
+        if limits and self.maybe():
+            url = f"qos/alias_bandwidth_limit_rules/{self.draw.choice(limits)}"
+            change = {"alias_bandwidth_limit_rule": {"max_kbps": self.draw.randint(0, 9)}}
+            self.send(*self.draw.choice([("DELETE", url), ("PUT", url, change)]))
+        elif self.maybe():
+            self.limit(policy)
+        else:
+            self.send("POST", f"qos/policies/{policy}/dscp_marking_rules", {"dscp_marking_rule": {"dscp_mark": 46}})
+
+    def do_give_a_policy(self) -> None:
+        kind = self.draw.choice(["port", "network", "floatingip", "router"])
+        given: Any = {"qos_policy_id": self.draw.choice([None, self.policy(), self.policy()])}
+        if kind == "router":
+            outside = self.any("networks", **{"router:external": True})
+            given = {"external_gateway_info": {"network_id": outside["id"], **given}}
+        self.send("PUT", f"{kind}s/{self.any(f'{kind}s')['id']}", {kind: given})
+
+    do_give_another_policy = do_give_a_policy
+
+    def do_delete_policy(self) -> None:
+        self.send("DELETE", f"qos/policies/{self.policy()}")
+
+    def subports(self) -> list[dict[str, Any]]:
+        port = self.any("ports", device_owner="")["id"]
+        return [{"port_id": port, "segmentation_type": "vlan", "segmentation_id": self.draw.randint(1, 9)}]
+
+    def do_make_trunk(self) -> None:
+        self.send("POST", "trunks", {"trunk": {"port_id": self.any("ports")["id"], "sub_ports": self.subports()}})
+
+    def do_change_trunk(self) -> None:
+        trunk = self.any("trunks")
+        change = self.draw.choice(["add", "remove", "delete"])
+        if change == "delete":
+            self.send("DELETE", f"trunks/{trunk['id']}")
+        else:
+            going = [{"port_id": one["port_id"]} for one in trunk.get("sub_ports", [])]
+            body = {"sub_ports": self.subports() if change == "add" else going}
+            self.send("PUT", f"trunks/{trunk['id']}/{change}_subports", body)
+
+    do_change_another_trunk = do_change_trunk
 
     # Routers and floating IPs --------------------------------------------------------------------------------------
     def do_create_router(self) -> None:
