@@ -9,6 +9,8 @@ from wolke import cloud as control
 from wolke.core.auth import ANONYMOUS, Caller
 from wolke.core.http import WRITES
 from wolke.core.policy import Policy
+from wolke.network.absent import REASONS
+from wolke.network.extensions import EXTENSIONS
 
 CALLERS = {
     "admin": PERSONAS["admin"],
@@ -92,4 +94,7 @@ def test_api_coverage(golden: Callable[[str, str], None]) -> None:
                 f"| `{method} {path or '/'}` | {summary.replace('|', '/')} | {rule and f'`{rule}`'} | {number} |"
             )
         parts.append("")
-    golden("../../docs/api-coverage.md", "\n".join(parts))
+    parts.append("## Network: what is announced and what is not\n\nAnnounced: " + ", ".join(sorted(EXTENSIONS)) + ".\n")
+    parts.append("| deliberately absent | why |\n|---|---|")
+    parts += [f"| {', '.join(f'`{alias}`' for alias in aliases)} | {reason} |" for reason, aliases in REASONS.items()]
+    golden("../../docs/api-coverage.md", "\n".join([*parts, ""]))

@@ -1,0 +1,57 @@
+"""What of Neutron's extensions this API has not, and why: shown in docs/api-coverage.md. None of them is announced.
+
+Names: neutron-lib's API definitions, and the extensions that Neutron itself adds.
+"""
+
+from __future__ import annotations
+
+# reason -> aliases
+REASONS: dict[str, tuple[str, ...]] = {
+    "Nothing is scheduled to agents: OVN serves DHCP, metadata and routes on every host, FRR speaks BGP on those that reach the network.": (
+        "agent-resources-synced", "agent_sort_key", "bgp_dragent_scheduler", "dhcp_agent_scheduler",
+        "l3-agent-scheduler-ha-chassis-priority", "l3_agent_scheduler", "network_ha",
+    ),
+    "OVN loads no connection helpers; protocols that name addresses in their payload (FTP, SIP) need passive modes.": (
+        "expose-l3-conntrack-helper", "l3-conntrack-helper",
+    ),
+    "There is one kind of router, OVN's: nothing to choose a flavor among.": ("l3-flavors", "router-service-type"),
+    "Security groups bind router interfaces and gateways (wolke-router-security-groups), the doorman (/wolke/v1/doorman) the edge.": (
+        "fwaas_v2", "standard-attr-fwaas-v2",
+    ),
+    "EVPN is the operator's: a zone of /wolke/v1/zones, with rights for projects.": (
+        "bgpvpn", "bgpvpn-routes-control", "bgpvpn-vni", "evpn", "rbac-bgpvpn", "standard-attr-bgpvpn",
+        "standard-attr-bgpvpn-network-association", "standard-attr-bgpvpn-port-association",
+        "standard-attr-bgpvpn-router-association",
+    ),
+    "VLAN, QinQ and their ranges are declared by zones (/wolke/v1/zones).": ("network-segment-range", "qinq", "vlan-transparent"),
+    "VPN between sites comes with the interconnect; it is not there yet.": (
+        "vpn-aes-ccm-gcm", "vpn-aes-ctr", "vpn-endpoint-groups", "vpn-flavors", "vpn-no-sha1-3des", "vpnaas",
+    ),
+    "Chains of service functions are built with an appliance in the project: port security off, address pairs, host routes, a trunk.": (
+        "flow_classifier", "sfc",
+    ),
+    "Mirrors of ports are not there yet.": ("taas", "taas-vlan-filter", "tap-mirror", "tap-mirror-both-direction"),
+    "No such hardware is driven: SR-IOV, accelerators, DPDK, NUMA of network cards.": (
+        "port-device-profile", "port-hardware-offload-type", "port-hint-ovs-tx-steering", "port-hints", "port-numa-affinity-policy",
+        "port-numa-affinity-policy-socket", "port-trusted-vif",
+    ),
+    "Servers are not placed by bandwidth: a minimum that nobody guarantees is not offered.": (
+        "port-resource-request", "port-resource-request-groups", "qos-bw-minimum-ingress", "qos-pps-minimum",
+        "qos-pps-minimum-rule-alias",
+    ),
+    "OVN's QoS limits bytes, not packets.": ("qos-pps",),
+    "Traffic is counted where it leaves: /wolke/v1/edge. OVN has no counters by prefix.": (
+        "metering", "metering_source_and_destination_fields",
+    ),
+    "Isolation inside a network is what security groups do.": ("pvlan",),
+    "A network has one segment, and a stretch to a zone (/wolke/v1/zones/{id}/stretches); routed provider networks are not there.": (
+        "multi-provider", "segments-peer-subnet-host-routes", "subnet-segmentid-enforce", "subnet-segmentid-writable",
+    ),
+    "There is no external name service to publish to.": ("dns-integration-domain-keywords", "subnet-dns-publish-fixed-ip"),
+    "Not there yet; clients use what they find instead.": (
+        "availability_zone_filter", "floating-ip-distributed", "floatingip-autodelete-internal", "l3-port-ip-change-not-allowed",
+        "network-cascade-delete", "network-ip-availability-details", "project-default-networks", "quota-check-limit-default",
+        "security-groups-default-statefulness", "subnet-external-network",
+    ),
+}  # fmt: skip
+ABSENT = {alias: reason for reason, aliases in REASONS.items() for alias in aliases}
