@@ -88,6 +88,7 @@ class Walk:
         self.hops: list[Hop] = []
         self.last_rule: Decision | None = None
         self.left_by: Router | None = None  # towards the world outside
+        self.claims: dict[tuple[str, Ip], Port] = {}  # addresses that the sender speaks from and that are not its own
         self.now: Packet | None = None  # the packet where it is
 
     # Both ways -------------------------------------------------------------------------------------------------------
@@ -95,6 +96,8 @@ class Walk:
         """The verdict on a conversation that begins with this packet; ``source=None`` sends it from the world outside."""
         end: Thing | None = None
         there: tuple[Hop, ...] = ()
+        if source:
+            self.claims = {(source.network_id, packet.source): source}
         try:
             arrived, end, got = self.send(source, packet, mac)
             decision = self.last_rule or Decision(
@@ -182,9 +185,9 @@ class Walk:
         rule = pass_port(self.picture, self.zones, port, "ingress", packet)
         check_receiver(port, packet)
         self.check_up(port)
-        mine = port.has(packet.destination) or any(
-            packet.destination in pair.net for pair in port.pairs if pair.net.version == packet.version
-        )
+        pairs = (pair.net for pair in port.pairs if pair.net.version == packet.version)
+        claimed = self.claims.get((port.network_id, packet.destination)) is port
+        mine = claimed or port.has(packet.destination) or any(packet.destination in net for net in pairs)
         out = None if mine else handed_on_by(self.picture, port, packet)
         if out is None:
             self.hop(here, "received", packet, rule)
@@ -204,6 +207,7 @@ class Walk:
         """To whoever has an address on a network."""
         self.now = packet
         port = self.picture.holders.get((network.id, nexthop))
+        port = port or self.claims.get((network.id, nexthop))
         if port is None:
             port = next(iter(self.picture.by_pair.get((network.id, nexthop), ())), None)
         if port is None:

@@ -17,6 +17,8 @@ COLOURS = ("#2f6fde", "#0d9488", "#c2410c", "#7c3aed", "#be185d", "#4d7c0f", "#b
 EDGE, GAP, CARD_WIDTH, CARD_HEIGHT, HEAD, PAD = 32, 14, 204, 66, 46, 14  # pixels
 MOST_PER_ROW, MOST_WIDTH = 4, 1900
 LANE = 9  # between two lines
+ROUTER_WIDTH = 250
+OUTSIDE = ("#334155", "#57534e", "#3f6212", "#1e3a8a")
 STYLE = """
 text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2937; }
 .title { font-size: 15px; font-weight: 600; } .name { font-size: 13px; font-weight: 600; } .small { font-size: 11px; fill: #4b5563; }
@@ -77,7 +79,8 @@ class Picture:
         self.network_of = {subnet["id"]: subnet["network_id"] for subnet in self.by_type["subnet"]}
         inner = [network for network in self.by_type["network"] if not network["external"]]
         self.outer = [network for network in self.by_type["network"] if network["external"]]
-        self.colours = {one["id"]: COLOURS[at % len(COLOURS)] for at, one in enumerate([*inner, *self.outer])}
+        self.colours = {one["id"]: COLOURS[at % len(COLOURS)] for at, one in enumerate(inner)}
+        self.colours |= {one["id"]: OUTSIDE[at % len(OUTSIDE)] for at, one in enumerate(self.outer)}
         self.panels = {one["id"]: self.panel(one) for one in inner}
         self.add_cards()
         self.parts: list[str] = []
@@ -150,7 +153,7 @@ class Picture:
         router_y = top + 30 + (LANE * len(self.edges["gateway"]) if self.outer else 0)
         bus = router_y + (64 if routers else 0) + 18
         columns, width = self.columns(bus + LANE * len(links) + 24, min(gutter, 220))
-        width = max(width + EDGE, EDGE * 2 + len(routers) * 234, 760)
+        width = max(width + EDGE, EDGE * 2 + len(routers) * (ROUTER_WIDTH + 14), 760)
         height = max((panel.y + panel.height for panel in self.panels.values()), default=bus) + EDGE
         places = self.router_places(routers, width, router_y)
         self.draw_outside(width)
@@ -168,7 +171,7 @@ class Picture:
 
     def router_places(self, routers: Sequence[Json], width: float, y: float) -> dict[str, tuple[float, float]]:
         step = (width - 2 * EDGE) / max(1, len(routers))
-        return {router["id"]: (EDGE + step * at + (step - 220) / 2, y) for at, router in enumerate(routers)}
+        return {router["id"]: (EDGE + step * at + (step - ROUTER_WIDTH) / 2, y) for at, router in enumerate(routers)}
 
     def links(self) -> list[tuple[str, Panel | None, list[str]]]:
         """(router, network's panel, addresses there), one for each pair."""
@@ -238,7 +241,7 @@ class Picture:
                 continue
             x, _ = places[router]
             out[router] += 1
-            x += 220 * out[router] / (total[router] + 1)
+            x += ROUTER_WIDTH * out[router] / (total[router] + 1)
             lane = bus + LANE * number
             column = column_of[panel.network["id"]]
             gutter = panel.x - 18 - LANE * (used[column] % 20)
@@ -250,7 +253,7 @@ class Picture:
 
     def draw_router(self, router: Json, x: float, y: float) -> None:
         dead = "" if router["admin_state_up"] else 'style="fill:#fee2e2;stroke:#dc2626"'
-        self.box(x, y, 220, 56, "router", dead, router["id"])
+        self.box(x, y, ROUTER_WIDTH, 56, "router", dead, router["id"])
         self.parts.append(
             f'<g transform="translate({x + 14},{y + 14})" stroke="#6366f1" stroke-width="2" fill="none">'
             '<circle cx="14" cy="14" r="12"/><path d="M6 14 H22 M18 10 L22 14 L18 18 M14 6 V22"/></g>'
@@ -259,8 +262,9 @@ class Picture:
         state = (
             "off" if not router["admin_state_up"] else ("translates" if router["enable_snat"] else "does not translate")
         )
-        routes = f", {len(router['routes'])} routes" if router["routes"] else ""
-        self.text(x + 50, y + 42, f"router, {state}{routes}", "small", 32)
+        count = len(router["routes"])
+        routes = f", {count} route{'s' if count > 1 else ''}" if count else ""
+        self.text(x + 50, y + 42, f"router, {state}{routes}", "small", 36)
 
     def draw_panel(self, panel: Panel) -> None:
         network = panel.network
