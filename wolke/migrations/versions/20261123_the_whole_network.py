@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "8d850454e258"
+revision = "e6683790aa8e"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
