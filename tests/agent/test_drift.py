@@ -178,6 +178,14 @@ def test_tunnels_are_told_when_they_change(scene: Scene) -> None:
     assert scene.control.picture.tunnels == {"beta": False}
 
 
+def test_a_tunnel_that_bfd_begins_to_watch_is_not_called_dead_at_once(scene: Scene) -> None:
+    scene.host.switch.bfd = {"beta": False}
+    scene.pass_time(1)
+    assert scene.control.picture.tunnels == {}
+    scene.pass_time(10)
+    assert scene.control.picture.tunnels == {"beta": False}
+
+
 def test_a_host_that_was_taken_out_leaves_ovn_and_comes_back_when_it_is_taken_in(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Cloud
 from tests.network.conftest import Net
 from wolke.compute.hosts.seen import record
-from wolke.network.chassis import REST_SECONDS, ChassisWatch
+from wolke.network.chassis import HOLD_SECONDS, REST_SECONDS, ChassisWatch
 from wolke.wire.seen import Capacity, Seen
 
 
@@ -30,13 +30,14 @@ class Gateways:
         for host in cloud.chassis.names:
             self.tell(host)
 
-    def tell(self, host: str, *, switching: bool = True, **tunnels: bool) -> None:
-        others = dict.fromkeys({"h1", "h2", "h3"} - {host}, True)
+    def tell(self, host: str, *, switching: bool = True, **given: bool | None) -> None:
+        """``given`` : other hosts that it does not hear (False), or that BFD does not watch (None)."""
+        others = dict.fromkeys(set(self.cloud.chassis.names) - {host}, True) | given
+        tunnels = {name: up for name, up in others.items() if up is not None and name != host}
         with self.cloud.app.database.transaction() as db:
             record(db, Seen(
                 host=host, agent="0", revision=0, capacity=Capacity(vcpus=1, ram_mib=1, disk_gib=1), chassis=host,
-                hypervisor="qemu", address=f"{host}:1", tunnels={n: up for n, up in (others | tunnels).items() if n in self.cloud.chassis.names},
-                switching=switching,
+                hypervisor="qemu", address=f"{host}:1", tunnels=tunnels, switching=switching,
             ))  # fmt: skip
 
     def order(self) -> list[str]:
@@ -85,6 +86,12 @@ def test_of_two_hosts_the_other_carries_it(gateways: Gateways) -> None:
     gateways.dead = {first}
     gateways.tell(second, **{first: False})
     assert gateways.order() == [second]
+    gateways.tell(second, **{first: None})  # with one candidate OVN watches no tunnel any more
+    gateways.cloud.now += 20
+    assert gateways.order() == [second]
+    gateways.dead = set()
+    gateways.tell(first)
+    assert gateways.order() == [second, first]
 
 
 def test_of_two_hosts_that_hear_each_other_no_more_one_is_chosen(gateways: Gateways) -> None:
@@ -93,6 +100,12 @@ def test_of_two_hosts_that_hear_each_other_no_more_one_is_chosen(gateways: Gatew
     gateways.tell(first, **{second: False})
     gateways.tell(second, **{first: False})
     assert gateways.order() == [first]
+    for host in (first, second):
+        gateways.tell(host, **{first: None, second: None})
+    gateways.cloud.now += 20
+    assert gateways.order() == [first], "it does not swing to and fro"
+    gateways.cloud.now += HOLD_SECONDS
+    assert gateways.order() == [first, second], "it is tried again"
 
 
 def test_a_switch_that_does_not_run_carries_nothing_though_its_agent_answers(gateways: Gateways) -> None:

@@ -22,12 +22,23 @@ def lab() -> Iterator[Lab]:
     """Two hosts and the control plane. Whoever kills or parts something starts and heals it again."""
     if os.geteuid() != 0:
         pytest.skip("the lab needs root")
+    if running := os.environ.get("WOLKE_LAB"):  # one that is up already, and stays
+        yield Lab(running)
+        return
     lab = Lab(f"r{os.getpid()}", hosts=2)
     try:
         lab.up()
         yield lab
     finally:
         lab.down()
+
+
+@pytest.fixture(scope="session")
+def three(lab: Lab) -> Lab:
+    """The same with three hosts at least."""
+    while lab.facts.hosts < 3:
+        lab.join()
+    return lab
 
 
 class ClientError(Exception):

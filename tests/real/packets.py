@@ -16,10 +16,10 @@ EVERY = 0.15  # seconds between two packets
 class Packets:
     """Pings from a guest or node to an address until ``stop``; ``longest(since)`` tells the gap in seconds."""
 
-    def __init__(self, source: Any, address: str, file: Path) -> None:
+    def __init__(self, source: Any, address: str, file: Path, *, every: float = EVERY) -> None:
         self.file = file
         self._out = file.open("w")
-        self._ping = source.popen(["ping", "-n", "-D", "-i", str(EVERY), address], stdout=self._out, stderr=self._out)
+        self._ping = source.popen(["ping", "-n", "-D", "-i", str(every), address], stdout=self._out, stderr=self._out)
 
     def answers(self) -> list[float]:
         """When each answer came, unix seconds."""

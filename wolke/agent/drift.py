@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0  # between two looks at the flows
 LINES_SECONDS = 30.0  # between two looks at each single flow
 CALM_SECONDS = 3.0  # that ovn-controller must have computed nothing before its flows are taken as the right ones
+BEGIN_SECONDS = 5.0  # in which BFD finds out that there is somebody
 KEPT = 20  # of the last ones, in each picture
 MOST_DETAILS = 10
 
@@ -68,6 +69,8 @@ class Drifts:
         self.clock, self.flows, self.wall = clock, flows, wall
         self.told: tuple[seen.Drift, ...] = ()
         self.tunnels: dict[str, bool] = {}
+        self.up: set[str] = set()  # tunnels that have been up
+        self.began: dict[str, float] = {}  # since when BFD watches them
         self.switching = True
         self.rung = threading.Event()
         self.first: set[Wrong] = set()  # ports that were wrong at the last look: a guest may just have come
@@ -132,7 +135,14 @@ class Drifts:
 
     # What BFD and ovs-vswitchd tell -----------------------------------------------------------------------------
     def look_at_tunnels(self) -> None:
-        tunnels = self.switch.tunnels()
+        found = self.switch.tunnels()
+        now = self.clock()
+        self.up |= {name for name, up in found.items() if up}
+        self.up &= found.keys()
+        self.began = {name: self.began.get(name, now) for name in found}
+        # BFD begins with "down": one that was never up is believed dead only after a while.
+        sure = {name for name in found if name in self.up or now - self.began[name] > BEGIN_SECONDS}
+        tunnels = {name: up for name, up in found.items() if name in sure}
         if tunnels != self.tunnels:
             self.tunnels = tunnels
             self.changed()
@@ -145,6 +155,7 @@ class Drifts:
         count = self.flows.count()
         if (count is not None) != self.switching:
             self.switching = count is not None
+            self.up, self.began = set(), {}
             self.changed()
         activity = self.flows.activity()
         if count is None or activity is None:

@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--engines-only", action="store_true", help="OVN, OVS and libvirt without Wolke")
     down = commands.add_parser("down", help="end everything of it")
     down.add_argument("--keep", action="store_true", help="keep the state: the next up goes on with it")
+    commands.add_parser("join", help="one more host, which gets everything by itself")
+    commands.add_parser("leave", help="the last host goes for good; refused while servers are on it")
     status = commands.add_parser("status", help="processes, pids, memory")
     status.add_argument("--json", action="store_true")
     shell = commands.add_parser("shell", help="a shell, or one command, in a host")
@@ -63,6 +65,11 @@ def main(arguments: list[str]) -> int:
         case "up":
             lab.up(control_plane=not given.engines_only)
             print(WELCOME.format(lab=lab) if lab.facts.control_plane else f"The engines of {lab.name} run.")
+        case "join":
+            host = lab.join()
+            print(f"{host.name} has joined the cloud {lab.name}; {lab.facts.hosts} hosts.")
+        case "leave":
+            print(f"{lab.leave()} has left the cloud {lab.name}; {lab.facts.hosts} host(s).")
         case "down":
             lab.down(keep=given.keep)
         case "status":

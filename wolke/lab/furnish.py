@@ -61,6 +61,9 @@ class Api:
     def put(self, path: str) -> None:
         self._call("PUT", path)
 
+    def delete(self, path: str) -> None:
+        self._call("DELETE", path)
+
     def ensure(self, path: str, kind: str, wanted: dict[str, Any], **owner: str) -> dict[str, Any]:
         """The thing of that name, made when there is none."""
         found = self.get(path, name=wanted["name"], **owner)[f"{kind}s"]

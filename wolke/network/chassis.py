@@ -31,6 +31,7 @@ from wolke.wire.seen import Seen
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 REST_SECONDS = 30.0
+HOLD_SECONDS = 300.0  # that hosts are taken for isolated, unless one of their tunnels works again; then it is tried
 PROBE_SECONDS = 1.0  # in which an agent has to take a connection
 AGAIN_SECONDS = 10.0
 TOPIC = "chassis"  # of the bell
@@ -112,21 +113,23 @@ class Facts:
 
 
 # What follows from what is told ---------------------------------------------------------------------------------------
-def dead_ends(tunnels: Mapping[str, Mapping[str, bool]], names: set[str]) -> set[str]:
-    """Hosts that hear nobody or that nobody hears. A tunnel works when neither end says otherwise.
+def connected(tunnels: Mapping[str, Mapping[str, bool]], names: set[str]) -> tuple[set[str], set[str]]:
+    """Hosts with a tunnel that works, and hosts whose tunnels are all dead. A tunnel works when neither end says otherwise.
 
-    >>> sorted(dead_ends({"a": {"b": False}, "b": {}, "c": {"a": True}}, {"a", "b", "c"}))
-    ['b']
+    >>> connected({"a": {"b": False, "c": True}, "b": {}, "c": {"a": True}}, {"a", "b", "c"}) == ({"a", "c"}, {"b"})
+    True
     """
-    found = set()
+    working, dead = set(), set()
     for name in names:
         ends = {other: up for other, up in tunnels.get(name, {}).items() if other in names}
         for other in names - {name}:
             if name in (said := tunnels.get(other, {})):
                 ends[other] = ends.get(other, True) and said[name]
-        if ends and not any(ends.values()):
-            found.add(name)
-    return found
+        if any(ends.values()):
+            working.add(name)
+        elif ends:
+            dead.add(name)
+    return working, dead
 
 
 def answers(address: str) -> bool:
@@ -151,30 +154,43 @@ class ChassisWatch(Lane):
         self.hosts, self.patience, self.probe = hosts, patience, probe
         self.last: dict[str, Facts] | None = None
         self.rest_until: dict[str, float] = {}  # unix seconds
+        self.isolated_until: dict[str, float] = {}
+        self.gone: dict[str, float] = {}  # since when it does not answer, unix seconds
 
     def told(self, database: Database) -> dict[str, Facts]:
         """What is known of each host now. Where all are silent, it is we who hear nothing."""
         present = self.hosts.chassis()
-        names = {one.name for one in present}
+        names, hostnames = {one.name for one in present}, {one.name: one.hostname for one in present}
         with database.read() as db:
             last = last_heard(db)
             said = {row.name: row for row in db.execute(select(ToldByHost.__table__)) if row.name in names}
         now = database.clock()
         since = now - self.patience
-        silent = {one.name for one in present if last.get(one.hostname, since) < since}
-        speaking = {name: row for name, row in said.items() if name not in silent}
-        cut_off = dead_ends({name: row.tunnels for name, row in speaking.items()}, names)
-        silent |= {name for name in cut_off - silent if name in said and not self.probe(said[name].address)}
-        silent |= {name for name, row in said.items() if not row.switching}
+        silent = {name for name in names if last.get(hostnames[name], since) < since}
+        # With one candidate left OVN ends BFD, and nobody tells of tunnels any more: who did not answer is gone until he is heard.
+        self.gone = {
+            name: at for name, at in self.gone.items() if name in names and last.get(hostnames[name], 0.0) <= at
+        }
+        speaking = {name: row.tunnels for name, row in said.items() if name not in silent | self.gone.keys()}
+        working, dead = connected(speaking, names)
+        for name in dead - silent:
+            if name in said and name not in self.gone and not self.probe(said[name].address):
+                self.gone[name] = now
+            self.isolated_until[name] = now + HOLD_SECONDS
+        for name in working:
+            self.gone.pop(name, None)
+            self.isolated_until.pop(name, None)
+        isolated = {name for name in names if self.isolated_until.get(name, 0.0) > now}
+        silent |= self.gone.keys() | {name for name, row in said.items() if not row.switching}
         if silent == names:
             silent = set()
-        for name in silent | cut_off:
+        for name in silent | dead:
             self.rest_until[name] = now + REST_SECONDS
         resting = {name for name in names if self.rest_until.get(name, 0.0) > now}
         if resting == names:
             resting = set()
         return {
-            one.name: Facts(one.hostname, sorted(one.bridge_mappings), one.name not in silent, one.name in cut_off, one.name in resting)
+            one.name: Facts(one.hostname, sorted(one.bridge_mappings), one.name not in silent, one.name in isolated, one.name in resting)
             for one in present
         }  # fmt: skip
 
