@@ -84,23 +84,6 @@ def test_the_first_gateway_s_place_is_taken_when_it_goes(
     assert net.show("router", router["id"])["external_gateway_info"] is None
 
 
-def test_two_gateways_on_one_network_are_told_apart_by_address(
-    cloud: Cloud, net: Net, outside: Any, router: Any
-) -> None:
-    gateways(net, router, "add", {"network_id": outside["id"]})
-    url, bare = f"routers/{router['id']}/remove_external_gateways", {"network_id": outside["id"]}
-    net.refused("PUT", url, 400, "UnableToMatchGateways", json={"router": {"external_gateways": [bare]}})
-    one, two = net.show("router", router["id"])["external_gateways"]
-    exact = {"network_id": outside["id"], "external_fixed_ips": one["external_fixed_ips"]}
-    gateways(net, router, "remove", exact)
-    [left] = net.show("router", router["id"])["external_gateways"]
-    assert left == two
-    [leg] = [
-        row for row in rows(cloud, f"router/{router['id']}")["Logical_Router_Port"] if row.columns["ha_chassis_group"]
-    ]
-    assert leg.columns["networks"] == {f"{two['external_fixed_ips'][0]['ip_address']}/24"}
-
-
 def test_a_gateway_that_is_told_another_address_stays_the_same_port(
     cloud: Cloud, net: Net, outside: Any, router: Any
 ) -> None:
@@ -125,6 +108,8 @@ def test_a_floating_ip_holds_the_gateway_it_enters_by(
     gateways(net, router, "add", {"network_id": second["id"]})
     floating = net.create("floatingip", floating_network_id=second["id"], port_id=port["id"])
     [nat] = rows(cloud, f"floating_ip/{floating['id']}")["NAT"]
+    [detour] = rows(cloud, f"floating_ip/{floating['id']}")["Logical_Router_Policy"]
+    assert detour.columns["nexthops"] == {"203.0.113.1"} and "10.0.0.0/24" in str(detour.columns["match"])
     [leg] = [
         row
         for row in rows(cloud, f"router/{router['id']}")["Logical_Router_Port"]
@@ -135,6 +120,7 @@ def test_a_floating_ip_holds_the_gateway_it_enters_by(
     wanted = {"router": {"external_gateways": [{"network_id": second["id"]}]}}
     net.refused("PUT", url, 409, "RouterExternalGatewayInUseByFloatingIp", json=wanted)
     assert gateways(net, router, "remove", {"network_id": outside["id"]}) == [second["id"]]
+    assert "Logical_Router_Policy" not in rows(cloud, f"floating_ip/{floating['id']}")
     net.delete("floatingip", floating["id"])
     interface(net, router, "remove", subnet_id=inside["id"])
     net.delete("router", router["id"])
@@ -154,15 +140,22 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("add", {"network_id": "nowhere"}, 404, "NetworkNotFound"),
     ("add", {}, 400, "HTTPBadRequest"),
     ("add", {"network_id": "{net}"}, 400, "HTTPBadRequest"),
-    ("add", {"network_id": "{out}", "enable_snat": False}, 403, "PolicyNotAuthorized"),
+    ("add", {"network_id": "{second}", "enable_snat": False}, 403, "PolicyNotAuthorized"),
     (
         "add",
         {"network_id": "{out}", "external_fixed_ips": [{"ip_address": "198.51.100.9"}]},
         403,
         "PolicyNotAuthorized",
     ),
-    ("add", {"network_id": "{out}", "colour": "red"}, 400, "HTTPBadRequest"),
+    ("add", {"network_id": "{second}", "colour": "red"}, 400, "HTTPBadRequest"),
+    ("add", {"network_id": "{out}"}, 400, "HTTPBadRequest"),
     ("remove", {"network_id": "{second}"}, 400, "UnableToMatchGateways"),
+    (
+        "remove",
+        {"network_id": "{out}", "external_fixed_ips": [{"ip_address": "198.51.100.9"}]},
+        400,
+        "UnableToMatchGateways",
+    ),
     ("update", {"network_id": "{net}"}, 400, "HTTPBadRequest"),
 ]
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from wolke.drivers.rows import Ref, Row, Value
@@ -23,17 +24,21 @@ from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.lane import Site, kind
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.qos import rows as qos
+from wolke.network.routers.legs import Leg, legs_of
 from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+from wolke.network.routers.ways import extra_ways
 
 BALANCER = "Load_Balancer"
+DETOUR = 20000  # priority; what is not to be forwarded at all goes before
 
 
 # A whole address ---------------------------------------------------------------------------------------------------
 def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     """One NAT row for each floating IP that leads to a port; a route beside it where the address is IPv6."""
-    query = select(FloatingIp.__table__, Router.distributed, Router.gateway_port_id)
+    query = select(FloatingIp.__table__, Router.distributed, Router.gateway_port_id, Router.routes)
     query = query.join(Router, Router.id == FloatingIp.router_id)
     led = db.execute(query.where(FloatingIp.id.in_(ids), FloatingIp.port_id.is_not(None))).all()
+    several = legs_of_several(db, {one.router_id for one in led})
     doors = gateways(db, {one.router_id for one in led}, {one.gateway_port_id for one in led})
     made = []
     for one in led:
@@ -52,7 +57,47 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
         parent = frozenset({("Logical_Router", one.router_id, "nat")})
         made.append(Row("NAT", one.id, owner, columns, parent))
         made += routed.routes(one, owner)
+        if legs := several.get(one.router_id):
+            made += detour(one, legs, owner)
     return made + qos.of_floating_ips(db, ids)
+
+
+def legs_of_several(db: Session, router_ids: set[str]) -> dict[str, list[Leg]]:
+    """The legs of those routers that have more than one gateway; few do, so few are read."""
+    query = select(Port.device_id).where(Port.device_id.in_(router_ids), Port.device_owner == GATEWAY)
+    many = db.scalars(query.group_by(Port.device_id).having(func.count() > 1)).all()
+    return legs_of(db, many) if many else {}
+
+
+def detour(one: Any, legs: Sequence[Leg], owner: str) -> list[Row]:
+    """What leaves from a floating IP's port goes by the gateway that the floating IP is on, whatever the router's default route says."""
+    version = routed.version_of(one.floating_ip_address)
+    its = [leg for leg in legs if not leg.is_gateway or leg.network.id == one.floating_network_id]
+    near = {subnet.cidr for leg in its for _, subnet in leg.addresses if subnet.ip_version == version}
+    near |= {
+        way.prefix for way in extra_ways(one, legs) if ip_network(way.prefix).version == version and way.leg in its
+    }
+    nexthop = next(
+        (
+            subnet.gateway_ip
+            for leg in legs
+            if leg.is_gateway and leg.network.id == one.floating_network_id
+            for _, subnet in leg.addresses
+            if subnet.ip_version == version and subnet.gateway_ip
+        ),
+        None,
+    )
+    if nexthop is None:
+        return []
+    source = one.fixed_ip_address if version == 4 else one.floating_ip_address
+    columns: dict[str, Value] = {
+        "priority": DETOUR,
+        "match": f"ip{version}.src == {source} && ip{version}.dst != {{{', '.join(sorted(near))}}}",
+        "action": "reroute",
+        "nexthops": frozenset({nexthop}),
+    }
+    parent = frozenset({("Logical_Router", one.router_id, "policies")})
+    return [Row("Logical_Router_Policy", f"{one.id}/detour", owner, columns, parent)]
 
 
 def gateways(db: Session, router_ids: set[str], first: set[str]) -> dict[tuple[str, str], str]:

@@ -139,6 +139,7 @@ def declare(name: str, summary: str, inner: Any, act: Callable[[Ctx, Router, Any
         router = routers.find(ctx, ctx.path["router_id"], name)
         act(ctx, router, body.router)
         ctx.db.flush()
+        rewake(ctx.db, router.id)
         routers.changed(ctx, router)
         return routers.enclose(ctx, routers.views(ctx, [router])[0])
 

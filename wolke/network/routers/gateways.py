@@ -77,8 +77,8 @@ def remove_gateways(ctx: Ctx, router: Router, wanted: Sequence[Gateway], rule: s
     going = {}
     for one in wanted:
         allowed(ctx, router, one, "")
-        port = match(ctx, router, one, present(ctx, router))
-        if port is None:
+        port = match(one, present(ctx, router))
+        if port is None or not holds(ctx, port, one):
             raise unmatched(router, f"could not match a gateway port attached to network {one.network_id}")
         going[port.id] = port
     for port in going.values():
@@ -92,7 +92,7 @@ def update_gateways(ctx: Ctx, router: Router, wanted: Sequence[Gateway], rule: s
     matched: list[tuple[Gateway, Network, Port | None]] = []
     for one in wanted:
         outside = allowed(ctx, router, one, rule)
-        port = match(ctx, router, one, left)
+        port = match(one, left)
         left = [other for other in left if other is not port]
         matched.append((one, outside, port))
     for port in left:
@@ -114,19 +114,16 @@ def present(ctx: Ctx, router: Router) -> list[Port]:
     return sorted(ports, key=lambda port: port.id != router.gateway_port_id)
 
 
-def match(ctx: Ctx, router: Router, wanted: Gateway, among: Sequence[Port]) -> Port | None:
-    """The gateway that a description means: by one of its addresses, else the only one on the network."""
-    here = [port for port in among if port.network_id == wanted.network_id]
+def match(wanted: Gateway, among: Sequence[Port]) -> Port | None:
+    """The gateway on the network that a description names."""
+    return next((port for port in among if port.network_id == wanted.network_id), None)
+
+
+def holds(ctx: Ctx, port: Port, wanted: Gateway) -> bool:
+    """Whether a gateway has one of the addresses that a description names, if it names any."""
     addresses = {one.ip_address for one in wanted.addresses() if one.ip_address}
-    if addresses:
-        query = select(FixedIp.port_id).where(FixedIp.ip_address.in_(addresses))
-        holding = {*ctx.db.scalars(query.where(FixedIp.port_id.in_([port.id for port in here])))}
-        return next((port for port in here if port.id in holding), None)
-    if len(here) > 1:
-        raise unmatched(
-            router, f"several gateways are on network {wanted.network_id}; tell them apart by external_fixed_ips"
-        )
-    return here[0] if here else None
+    query = select(FixedIp.port_id).where(FixedIp.port_id == port.id, FixedIp.ip_address.in_(addresses))
+    return not addresses or ctx.db.execute(query.limit(1)).first() is not None
 
 
 def unmatched(router: Router, reason: str) -> UnableToMatchGateways:
@@ -157,7 +154,14 @@ def allowed(ctx: Ctx, router: Router, wanted: Gateway, rule: str) -> Network:
 
 
 def add(ctx: Ctx, router: Router, outside: Network, wanted: Gateway) -> Port:
-    """A new gateway port. Raises BadRequest where the network's subnets overlap another one's of the router."""
+    """A new gateway port.
+
+    Raises
+    ------
+    BadRequest: the router has one there already, and knows one way to a network; or the subnets overlap others of the router
+    """
+    if match(wanted, present(ctx, router)):
+        raise BadRequest(f"Bad router request: Router {router.id} already has a gateway on network {outside.id}.")
     its = ctx.db.scalars(select(Subnet).where(Subnet.network_id == outside.id)).all()
     for _, subnet, _ in interfaces.legs(ctx, router.id):
         for other in its:
