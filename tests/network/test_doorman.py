@@ -156,6 +156,16 @@ def test_an_opened_cloud_is_not_shut_again(door: Doorman, public: Any, cloud: Cl
     assert door.rules() == []
 
 
+def test_a_rule_for_a_pool_follows_its_prefixes(door: Doorman, net: Net, public: Any, cloud: Cloud) -> None:
+    pool = net.create("subnetpool", name="p", prefixes=["192.0.2.0/25"], default_prefixlen=26, by=cloud.admin)
+    door.rule(protocol="udp", port_range_min=53, port_range_max=53, subnetpool_id=pool["id"])
+    udp = [text for text in door.drops(public)["to-lport"] if "udp" in text]
+    assert udp == ["ip4 && ip4.dst == 192.0.2.0/25 && udp && udp.dst == 53"]
+    net.update("subnetpool", pool["id"], prefixes=["192.0.2.0/24"], by=cloud.admin)
+    udp = [text for text in door.drops(public)["to-lport"] if "udp" in text]
+    assert udp == ["ip4 && ip4.dst == 192.0.2.0/24 && udp && udp.dst == 53"]
+
+
 # Exceptions ---------------------------------------------------------------------------------------------------------
 def test_an_exception_opens_and_expires_by_itself(door: Doorman, public: Any, net: Net, cloud: Cloud) -> None:
     floating = net.create("floatingip", floating_network_id=public["id"])

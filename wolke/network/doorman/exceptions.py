@@ -31,6 +31,7 @@ from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import Port
 from wolke.network.routers.table import Router
+from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 from wolke.v1 import Collection
 
@@ -207,7 +208,12 @@ class Expiry(Lane):
 
 @event.listens_for(Session, "after_flush")
 def _follow(db: Session, _context: Any) -> None:
-    """What exceptions mean by a project or a floating IP follows its addresses."""
+    """What exceptions mean by a project or a floating IP follows its addresses, what rules mean by a pool its prefixes."""
+    pools = [one.id for one in (*db.dirty, *db.deleted) if isinstance(one, SubnetPool)]
+    if pools:
+        naming = select(DoormanRule.id).where(DoormanRule.subnetpool_id.in_(pools)).limit(1)
+        if db.connection().execute(naming).first():
+            wake(db, *DOOR)
     moved = [one for one in (*db.new, *db.dirty, *db.deleted) if isinstance(one, FloatingIp | Router | Subnet)]
     if not moved:
         return

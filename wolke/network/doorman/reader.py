@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wolke.core.db import Base
+from wolke.network.address_scopes.table import AddressScope
 from wolke.network.doorman import places
 from wolke.network.doorman.policy import Exemption, Packet, Rule, Verdict, verdict
 from wolke.network.doorman.spans import Network, intersect, networks_of, of_networks
@@ -18,7 +18,9 @@ from wolke.network.doorman.table import DoormanException, DoormanRule
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network as NetworkRow
 from wolke.network.ports.table import FixedIp, Port
+from wolke.network.routed.published import in_scope, operators
 from wolke.network.security_groups.protocols import number
+from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 
 VERSIONS = {"IPv4": 4, "IPv6": 6, None: None}
@@ -52,8 +54,7 @@ def in_force(db: Session, rows: Iterable[Any]) -> tuple[Rule, ...]:
     named = {row.subnetpool_id for row in rows} - {None}
     pools: dict[str, list[Network]] = {id: [] for id in named}
     if named:
-        pool = Base.metadata.tables["subnetpool"].c
-        for id, prefixes in db.execute(select(pool.id, pool.prefixes).where(pool.id.in_(named))):
+        for id, prefixes in db.execute(select(SubnetPool.id, SubnetPool.prefixes).where(SubnetPool.id.in_(named))):
             pools[id] = [ip_network(prefix) for prefix in prefixes]
     return tuple(rule_of(row, pools.get(row.subnetpool_id)) for row in rows)
 
@@ -121,8 +122,7 @@ def outside_of(db: Session, project_id: str) -> tuple[Network, ...]:
     fixed = select(FixedIp.ip_address).where(
         FixedIp.port_id.in_(own) | FixedIp.port_id.in_(places.gateways_of(project_id))
     )
-    pool = Base.metadata.tables["subnetpool"].c
-    given = select(Subnet.cidr).where(Subnet.project_id == project_id, Subnet.ip_version == 6)
-    given = given.where(Subnet.subnetpool_id.in_(select(pool.id).where(pool.project_id != project_id)))
+    pools = select(SubnetPool.id).outerjoin(AddressScope, in_scope()).where(operators())
+    given = select(Subnet.cidr).where(Subnet.project_id == project_id, Subnet.subnetpool_id.in_(pools))
     found = {*db.scalars(floating), *db.scalars(fixed), *db.scalars(given)}
     return tuple(sorted((ip_network(one) for one in found), key=lambda one: (one.version, one)))

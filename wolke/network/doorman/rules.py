@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from wolke.core import policy
 from wolke.core.bodies import Body, Text255
 from wolke.core.collection import Rules
-from wolke.core.db import Base, Json, iso, lock
+from wolke.core.db import Json, iso, lock
 from wolke.core.errors import BadRequest, Conflict
 from wolke.core.http import Ctx
 from wolke.core.paging import Page, Sort
@@ -25,6 +25,7 @@ from wolke.network.doorman import policy as meaning
 from wolke.network.doorman.places import DOOR
 from wolke.network.doorman.table import DoormanException, DoormanRule
 from wolke.network.networks.table import Network
+from wolke.network.subnetpools.table import SubnetPool
 from wolke.v1 import Collection
 
 MOST_RULES = 500
@@ -195,10 +196,8 @@ def settle(db: Session, rule: DoormanRule) -> None:
     checks.check_sides(rule.remote_ip_prefixes, rule.local_ip_prefixes)
     if rule.network_id and not db.scalar(select(Network.id).where(Network.id == rule.network_id, places.at_door())):
         raise checks.refuse("network_id", f"{rule.network_id} is no network that leads outside or is shared")
-    if rule.subnetpool_id:
-        pool = Base.metadata.tables["subnetpool"].c
-        if not db.scalar(select(pool.id).where(pool.id == rule.subnetpool_id)):
-            raise checks.refuse("subnetpool_id", f"there is no subnet pool {rule.subnetpool_id}")
+    if rule.subnetpool_id and not db.scalar(select(SubnetPool.id).where(SubnetPool.id == rule.subnetpool_id)):
+        raise checks.refuse("subnetpool_id", f"there is no subnet pool {rule.subnetpool_id}")
 
 
 def changed(db: Session) -> None:
