@@ -184,7 +184,7 @@ class ChassisWatch(Lane):
         silent |= self.gone.keys() | {name for name, row in said.items() if not row.switching}
         if silent == names:
             silent = set()
-        for name in silent | dead:
+        for name in silent | (dead if working else set()):
             self.rest_until[name] = now + REST_SECONDS
         resting = {name for name in names if self.rest_until.get(name, 0.0) > now}
         if resting == names:
