@@ -77,7 +77,7 @@ def prepare(lab: Lab) -> None:
         "lockout_failure_attempts": 2,  # these three as tempest expects them of a cloud that guards passwords
         "lockout_seconds": 5,
         "unique_last_password_count": 2,
-        "physical_networks": {"public": {"mtu": wires.MTU}},
+        "physical_networks": {"public": {"mtu": wires.MTU}, "spare": {"mtu": wires.MTU}},  # "spare": wolke.lab.site
     }
     write_secret(config(lab), toml(settings))  # the database's URL may hold a password
     lab.control.run([*WOLKE, "init", "--config", str(config(lab))], env=ENVIRONMENT, timeout=120)
@@ -97,7 +97,7 @@ def prepare_host(lab: Lab, number: int) -> None:
         "libvirt": "qemu:///system",
         "ovs": "unix:/run/openvswitch/db.sock",
         "join_token_file": str(token),
-        "bridge_mappings": {"public": "br-ex"},
+        "bridge_mappings": {"public": "br-ex", "spare": "br-spare"},
     }
     (home / "agent.toml").write_text(toml(settings))
     joined = home / "state" / "node" / "cert.pem"

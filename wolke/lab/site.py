@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ADDRESS = f"{wires.UNDERLAY}.200"  # on the underlay
 BRIDGE = "br-site"
+SPARE = "spare"  # the second physical network
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,18 @@ class Site:
         self.vsctl("set", "open_vswitch", ".", "other_config:vlan-limit=2")
         self.bridge(BRIDGE)
         self.vsctl("--may-exist", "add-port", BRIDGE, "provider")
+        self._spare()
         return self
+
+    def _spare(self) -> None:
+        """A second physical network, plugged into each host and into a switch of the site."""
+        wires.segment(self.lab.wires, SPARE)
+        wires.cable(self.lab.wires, SPARE, self.node, SPARE, bare=True)
+        self.bridge(f"site-{SPARE}")
+        self.vsctl("--may-exist", "add-port", f"site-{SPARE}", SPARE)
+        for host in self.lab.hosts:
+            wires.cable(self.lab.wires, SPARE, host.node, SPARE, bare=True)
+            host.run(["ovs-vsctl", "--timeout=20", "--may-exist", "add-port", f"br-{SPARE}", SPARE])
 
     def down(self) -> None:
         for router in self.routers.values():
@@ -80,9 +92,10 @@ class Site:
         self.vsctl("--may-exist", "add-br", name, "--", "set", "bridge", name, f"datapath_type={engines.datapath()}")
 
     # Machines -----------------------------------------------------------------
-    def server(self, name: str, address: str, *, vlan: int = 0, outer: int = 0, mtu: int = 1500) -> Machine:
+    def server(
+        self, name: str, address: str, *, vlan: int = 0, outer: int = 0, mtu: int = 1500, bridge: str = BRIDGE
+    ) -> Machine:
         """A server on the provider segment: untagged, on a VLAN, or on a VLAN inside of an outer tag (802.1ad)."""
-        bridge = BRIDGE
         if outer:
             bridge = f"customer{outer}"
             self.bridge(bridge)
@@ -100,6 +113,7 @@ class Site:
 
     def vtep(self, name: str, address: str, vni: int, hosts: Sequence[str], *, port: int = 4789) -> Machine:
         """A server whose card is a VXLAN of the kernel, which knows the hosts' ends of tunnels and learns who is behind which."""
+        self.remove(Machine(self.node, name))
         self.node.run(["ip", "netns", "add", name])
         self._vxlan("vx" + name, vni, port, "learning")
         machine = Machine(self.node, name)
@@ -158,7 +172,8 @@ class Site:
         self.node.run(["ip", "netns", "delete", machine.name], check=False)
 
     def _machine(self, name: str, address: str, mtu: int) -> Machine:
-        """A namespace and its card; the other end is ``NAME-p``."""
+        """A namespace and its card; the other end is ``NAME-p``. One of that name goes first."""
+        self.remove(Machine(self.node, name))
         self.node.run(["ip", "netns", "add", name])
         self.node.run(f"ip link add {name}-p type veth peer name {name}-i netns {name}".split())
         machine = Machine(self.node, name)

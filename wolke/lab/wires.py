@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wolke.lab.node import Node, run
 
 UNDERLAY = "100.64.0"  # RFC 6598; inside the lab's namespaces only, so every lab has the same
@@ -24,19 +26,28 @@ def bridges(wires: Node) -> bool:
 
     A bridge learns and floods like a switch, and passes VLAN tags untouched.
     """
-    for bridge in SEGMENTS:
-        if not is_up(wires, bridge):
-            wires.run(["ip", "link", "delete", bridge], check=False)
-            traits = ["mtu", str(MTU), "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"]
-            if wires.run(["ip", "link", "add", bridge, *traits], check=False).returncode:
-                return False
-            wires.run(["ip", "link", "set", bridge, "up"])
+    return all(kernel_bridge(wires, bridge) for bridge in SEGMENTS)
+
+
+def kernel_bridge(wires: Node, bridge: str) -> bool:
+    if not is_up(wires, bridge):
+        wires.run(["ip", "link", "delete", bridge], check=False)
+        traits = ["mtu", str(MTU), "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"]
+        if wires.run(["ip", "link", "add", bridge, *traits], check=False).returncode:
+            return False
+        wires.run(["ip", "link", "set", bridge, "up"])
     return True
 
 
-def switch_bridges(wires: Node) -> None:
+def segment(wires: Node, bridge: str) -> None:
+    """One more segment beside the two, of the same make."""
+    if not (has_link(wires, SEGMENTS[0]) and kernel_bridge(wires, bridge)):
+        switch_bridges(wires, (bridge,))
+
+
+def switch_bridges(wires: Node, bridges: Sequence[str] = SEGMENTS) -> None:
     """The same segments as bridges of a userspace Open vSwitch that runs in the node."""
-    for bridge in SEGMENTS:
+    for bridge in bridges:
         words = ["ovs-vsctl", "--timeout=20", "--may-exist", "add-br", bridge]
         wires.run([*words, "--", "set", "bridge", bridge, "datapath_type=netdev"])
 
