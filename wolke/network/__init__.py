@@ -8,7 +8,7 @@ from wolke.core.app import App
 from wolke.core.http import Service
 from wolke.core.work import Lane, wake
 from wolke.drivers.rows import Northbound
-from wolke.network import agents, auto_allocated, availability, extensions, quotas, service_providers, tags
+from wolke.network import agents, auto_allocated, availability, extensions, guard, quotas, service_providers, tags
 from wolke.network.address_groups import api as address_groups
 from wolke.network.address_scopes import api as address_scopes
 from wolke.network.bgp import peers as bgp_peers
@@ -113,6 +113,7 @@ def bootstrap(app: App, db: Session) -> None:
     """The rows that a new cloud starts with; run again, it changes nothing that is there."""
     wake(db, *SWEEP)
     wake(db, *security_group_rows.DROP_ITEM)
+    wake(db, *guard.ITEM)
     doorman_rules.bootstrap(db)
     rbac_policies.bootstrap(db)
     segment_numbers.bootstrap(db)

@@ -63,8 +63,8 @@ class Kind:
 
 KINDS: dict[str, Kind] = {}
 # in which rows need each other; what is not named comes last
-ORDER = ("network", "subnet", "door", "security_group_drop", "address_group", "security_group", "port", "network_log", "router", "floating_ip")
-GROUND = ("network", "subnet", "door", "security_group_drop", "address_group", "security_group", "router")  # what others' rows stand on
+ORDER = ("security_group_drop", "guard", "network", "subnet", "door", "address_group", "security_group", "port", "network_log", "router", "floating_ip")
+GROUND = ("security_group_drop", "guard", "network", "subnet", "door", "address_group", "security_group", "router")  # what others' rows stand on
 
 
 def kind(table: type[Resource], rows: Rows) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wolke.drivers.rows import Row
-from wolke.network import names
+from wolke.network import guard, names
 from wolke.network.lane import Site
 from wolke.network.networks.table import Network
 from wolke.network.zones.table import Zone, ZoneSegment
@@ -24,7 +24,8 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     found: list[Row] = []
     for network in db.execute(query.where(Network.id.in_(ids))):
         owner = names.owner("network", network.id)
-        found.append(Row(names.SWITCH, network.id, owner, {"name": network.id}))
+        guarded, guards = guard.of_switch(network.id, owner, site)
+        found += [Row(names.SWITCH, network.id, owner, {"name": network.id, **guarded}), *guards]
         if physical := network.zone or network.physical_network:  # a zone's name is what hosts map to its bridge
             tag = network.tag if network.zone else network.segmentation_id
             columns = {

@@ -6,6 +6,7 @@ OVN:  ovn-nb(5): Logical_Router, Logical_Router_Port, Logical_Router_Static_Rout
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from wolke.core.config import Config
 from wolke.drivers.rows import Ref, Row, Value
-from wolke.network import names
+from wolke.network import guard, names
 from wolke.network.address_scopes.effect import policies
 from wolke.network.chassis import Chassis
 from wolke.network.lane import Site, kind
@@ -30,7 +31,12 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     routers = db.execute(select(Router.__table__).where(Router.id.in_(ids))).all()
     legs = legs_of(db, [router.id for router in routers])
     chassis = db.execute(select(Chassis.__table__)).all()
-    return [row for router in routers for row in router_rows(router, legs[router.id], chassis, site.config)]
+    made = []
+    for router in routers:
+        own, *others = router_rows(router, legs[router.id], chassis, site.config)
+        guarded, guards = guard.of_router(router.id, own.owner, site)
+        made += [replace(own, columns={**own.columns, **guarded}), *others, *guards]
+    return made
 
 
 def router_rows(router: Any, legs: Sequence[Leg], chassis: Sequence[Any], config: Config) -> list[Row]:
