@@ -22,6 +22,12 @@ WEB6 = {"protocol": "tcp", "port_range_min": 80, "port_range_max": 80, "ethertyp
 OUTSIDE = "2001:db8:ffff::1"
 DNS = ["2001:db8:5::53", "2001:db8:5::54"]
 SECONDS = 60
+ABOUT = """
+import json, socket
+talk = socket.create_connection(("fe80::a9fe:a9fe%eth0", 80), 5)
+talk.sendall(b"GET /openstack/latest/meta_data.json HTTP/1.0\\r\\nHost: [fe80::a9fe:a9fe]\\r\\n\\r\\n")
+print(talk.makefile("rb").read().partition(b"\\r\\n\\r\\n")[2].decode())
+"""
 
 
 def soon(condition: Callable[[], Any], seconds: float = SECONDS) -> bool:
@@ -133,6 +139,61 @@ def test_dhcpv6_stateless_tells_the_rest(lab: Lab, tenant: Callable[[str], Tenan
     assert soon(lambda: held(server) == [server.address(6)]), held(server)
     told = dhclient(server, tmp_path, "-S")
     assert told["new_dhcp6_name_servers"] == " ".join(DNS) and "new_ip6_address" not in told, told
+
+
+def test_metadata_is_served_where_there_is_no_ipv4(lab: Lab, tenant: Callable[[str], Tenant]) -> None:
+    """The card of a server that is shut off is taken over by a namespace guest: what it is told is about that server."""
+    red = tenant("red")
+    network = v6_network(red, {"cidr": "fd00:f::/64", **modes("slaac")})
+    red.router(network)
+    operator = Compute(administrator(lab).client)
+    image, flavor = operator.image("nothing"), operator.flavor("tiny")
+    group = red.group()
+    port = red.create("port", network_id=network["id"], security_groups=[group["id"]])
+    wish = {"name": "alone", "imageRef": image, "flavorRef": flavor, "networks": [{"port": port["id"]}]}
+    server = red.api.client.post("/compute/v2.1/servers", json={"server": wish}).json()["server"]["id"]
+    path = f"/compute/v2.1/servers/{server}"
+    try:
+        assert soon(lambda: red.api.get(path)["server"]["status"] == "ACTIVE", 180)
+        assert red.api.client.post(f"{path}/action", json={"os-stop": None}).is_success
+        assert soon(lambda: red.api.get(path)["server"]["status"] == "SHUTOFF", 180)
+        host = red.admin.get(f"/compute/v2.1/servers/{server}")["server"]["OS-EXT-SRV-ATTR:host"]
+        address = port["fixed_ips"][0]["ip_address"]
+        guest = lab.host(int(host[1:])).attach(
+            port["id"], port["mac_address"], [f"{address}/64"], [], mtu=network["mtu"]
+        )
+        red.servers.append(Server(port, guest))
+        answer = lambda: guest.run(["python3", "-c", ABOUT], check=False).stdout  # noqa: E731
+        assert wait_for(lambda: '"name":"alone"' in answer().replace(" ", ""), SECONDS, every=1), answer()
+    finally:
+        red.api.client.delete(path)
+        assert soon(lambda: red.api.client.get(path).status_code == 404, 120)
+        operator.end()
+
+
+class Compute:
+    """An image with nothing on it and a flavor; gone afterwards."""
+
+    def __init__(self, client: Any) -> None:
+        self.client, self.made = client, list[str]()
+
+    def image(self, name: str) -> str:
+        about = {"name": name, "disk_format": "raw", "container_format": "bare", "visibility": "public"}
+        made = str(self.client.post("/image/v2/images", json=about).json()["id"])
+        octets = {"content-type": "application/octet-stream"}
+        assert self.client.put(f"/image/v2/images/{made}/file", content=bytes(1 << 20), headers=octets).is_success
+        self.made.append(f"/image/v2/images/{made}")
+        return made
+
+    def flavor(self, name: str) -> str:
+        wish = {"name": f"{name}-{time.monotonic_ns()}", "vcpus": 1, "ram": 64, "disk": 1}
+        made = str(self.client.post("/compute/v2.1/flavors", json={"flavor": wish}).json()["flavor"]["id"])
+        self.made.append(f"/compute/v2.1/flavors/{made}")
+        return made
+
+    def end(self) -> None:
+        for path in self.made:
+            self.client.delete(path)
 
 
 @pytest.fixture
