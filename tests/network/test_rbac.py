@@ -41,7 +41,7 @@ def test_a_network_is_shared_with_one_project_and_taken_back(cloud: Cloud, net: 
     one = share(net, network)
     assert one == {
         "id": one["id"], "project_id": RED, "tenant_id": RED, "object_type": "network", "object_id": network["id"],
-        "action": "access_as_shared", "target_tenant": BLUE, "target_project": BLUE,
+        "action": "access_as_shared", "target_tenant": BLUE,
     }  # fmt: skip
     assert network["id"] in seen(net, cloud, "networks", "shared=true") and subnet["id"] in seen(net, cloud, "subnets")
     assert net.show("network", network["id"], by=cloud.stranger)["shared"] is True

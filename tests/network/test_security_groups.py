@@ -189,6 +189,7 @@ def test_every_protocol_that_neutron_takes(cloud: Cloud, net: Net, group: Any) -
 
 def test_a_group_s_revision_grows_with_its_rules(cloud: Cloud, net: Net, group: Any) -> None:
     first = net.show("security_group", group["id"])["revision_number"]
+    assert first == 1
     cloud.now += 10
     made = rule(net, group, protocol="tcp")
     shown = net.show("security_group", group["id"])

@@ -107,7 +107,8 @@ class Ctx:
 
     @property
     def now(self) -> float:
-        return self.app.clock()
+        """When the call is made, unix seconds: one moment, however often it is asked for."""
+        return float(self.db.info.setdefault("now", self.app.clock()))
 
 
 class Transact(Protocol):

@@ -59,7 +59,6 @@ def view(one: Any) -> Json:
         "object_id": one.object_id,
         "action": one.action,
         "target_tenant": one.target_project,
-        "target_project": one.target_project,
     }
 
 
