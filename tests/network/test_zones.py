@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -522,3 +523,20 @@ def test_hosts_answer_for_the_gateways_that_nobody_else_has(zones: Zones) -> Non
     assert told().segments[0].gateways == ("10.9.0.254/24",)
     net.delete("subnet", subnet["id"], by=cloud.admin)
     assert told().segments[0].gateways == ()
+
+
+def test_a_host_that_leaves_is_no_end_of_tunnels_any_more(zones: Zones) -> None:
+    cloud = zones.cloud
+    for name, address in (("h1", "100.64.0.11"), ("h2", "100.64.0.12")):
+        host = cloud.add_host(name)
+        host.agent.about = replace(host.agent.about, encap_ip=address)
+    zone = zones.make(**VXLAN)
+    cloud.now += 60
+    cloud.settle()
+    assert cloud.hosts["h1"].agent.wanted.zones[0].vteps == ("100.64.0.11", "100.64.0.12")
+    assert [one["host"] for one in zones.show(zone["id"])["hosts"]] == ["h1", "h2"]
+    gone = cloud.hosts.pop("h2")
+    assert cloud.admin.delete(f"/wolke/v1/hosts/{gone.name}").status_code == 204
+    cloud.settle()
+    assert cloud.hosts["h1"].agent.wanted.zones[0].vteps == ("100.64.0.11",)
+    assert [one["host"] for one in zones.show(zone["id"])["hosts"]] == ["h1"]

@@ -85,7 +85,8 @@ class KernelFabric:
         errors: dict[str, str] = {}
         for space in netns.listnetns():
             if space.startswith(PREFIX) and space not in wanted:
-                netns.remove(space)  # its devices go with it, and their other ends
+                inside(space, lambda: clear((), self.own, 0))  # FRR may hold the namespace for a while
+                netns.remove(space)
         for space, zone in wanted.items():
             try:
                 self._make(space, zone)

@@ -229,6 +229,8 @@ class ChassisWatch(Lane):
 # Leaving --------------------------------------------------------------------------------------------------------------
 def leave(db: Session, host: str) -> None:
     """A host has gone for good: OVN is to forget it."""
+    for listener in hooks.host_goes:
+        listener(db, host)
     wake(db, LEFT, host)
 
 

@@ -22,6 +22,7 @@ network_opened: list[Callable[[Session, str], None]] = []  # with its id: whom i
 hosts_change: list[
     Callable[[Session], None]
 ] = []  # something in every host's slice has changed: compute has them fetch it
+host_goes: list[Callable[[Session, str], None]] = []  # with its name, for good
 host_told: list[
     Callable[[Session, Seen], None]
 ] = []  # a host's picture has arrived; its ``drift``, counters and zones are ours

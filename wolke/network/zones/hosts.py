@@ -153,6 +153,9 @@ def host_goes(db: Session, host: str) -> None:
     tell_hosts(db)
 
 
+hooks.host_goes.append(host_goes)
+
+
 def states(db: Session, zones: Sequence[Any]) -> dict[str, list[Json]]:
     """Zone -> each host's state: ACTIVE (in force), BUILD (not told yet) or ERROR, with what the host says."""
     names = {*db.scalars(select(Chassis.hostname)), *db.scalars(select(Vtep.host))}
