@@ -1,4 +1,4 @@
-"""``python -m wolke.demo``: starts the cloud, builds both projects, proves, prints one table."""
+"""``python -m wolke.demo [network]``: starts the cloud, builds projects, proves, prints one table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from wolke.demo import story
+from wolke.demo import doors, story
 from wolke.demo.client import CommandError
 from wolke.demo.proofs import Proof, Prover
 from wolke.lab.lab import Lab
@@ -56,16 +56,34 @@ Stop and remove everything:
   sudo ./run cloud down"""
 
 
+GOODBYE = """
+Try next (the cloud keeps running):
+  eval "$(sudo ./run cloud env)"              the openstack command, as the operator
+  sudo ./run cloud shell internet             a shell outside
+  sudo ./run cloud status
+Stop and remove everything:
+  sudo ./run cloud down"""
+# The parts of the network's demo, in order: each builds what it needs and says what it saw
+PARTS: dict[str, Callable[[Lab, Callable[[str], None]], list[Proof]]] = {"doorman": doors.play}
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="./run demo", description="Start a cloud and prove with packets what it promises."
     )
+    parser.add_argument(
+        "what", nargs="?", choices=["projects", "network"], default="projects",
+        help="projects: two that are alike and apart, with servers (default); network: the operator's door and zones",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--hosts", type=int, default=1)
+    parser.add_argument("--hosts", type=int, default=0, help="how many (default: 1 for projects, 2 for the network)")
     options = parser.parse_args(arguments)
     progress = Progress()
     try:
-        proofs, farewell = play(options.hosts, progress)
+        if options.what == "network":
+            proofs, farewell = network(options.hosts or 2, progress)
+        else:
+            proofs, farewell = play(options.hosts or 1, progress)
     except (LabError, CommandError, OSError, subprocess.SubprocessError) as error:
         progress.say(f"the demo ended early: {error}")
         return 1
@@ -93,6 +111,17 @@ def play(hosts: int, progress: Progress) -> tuple[list[Proof], str]:
     with progress.part("proofs"):
         proofs = Prover(lab, projects, key, progress.say).run()
     return proofs, FAREWELL.format(key=key, address=projects[0].floating["web1"])
+
+
+def network(hosts: int, progress: Progress) -> tuple[list[Proof], str]:
+    lab = Lab("demo", hosts=hosts, say=progress.say)
+    with progress.part("cloud"):
+        lab.up()
+    proofs: list[Proof] = []
+    for name, part in PARTS.items():
+        with progress.part(name):
+            proofs += part(lab, progress.say)
+    return proofs, GOODBYE
 
 
 if __name__ == "__main__":
