@@ -86,15 +86,19 @@ class Farm:
         words = [word for card in cards for word in ("--", "--if-exists", "del-port", f"o{card}")]
         if words:
             subprocess.run(["ovs-vsctl", "--timeout=60", *words[1:]], check=True)
+        gone = []
         for tag in tags:
-            guest = self.guests.pop(tag)
+            guest = self.guests.pop(tag, None)
+            if guest is None:
+                continue
             with self.lock:
                 for server in guest.servers:
                     with contextlib.suppress(KeyError):
                         self.serving.unregister(server)
                     server.close()
             os.close(guest.fd)
-        batch([f"netns delete m{tag}" for tag in tags])
+            gone.append(tag)
+        batch([f"netns delete m{tag}" for tag in gone])
 
     # Serving -----------------------------------------------------------------------------------------------------------
     def open(self, guest: Guest) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from tests.real.matrix.arena import Arena, Built, Case, Json
+from tests.real.matrix import building
+from tests.real.matrix.arena import Arena
+from tests.real.matrix.built import Built, Case, Json
 from tests.real.matrix.topologies import Guest
 
 NUMBERS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp"}
@@ -179,7 +181,7 @@ class Mender:
         plan = built.plan.net(net)
         host = int(ip_address(address)) & 0xFF
         guest = Guest(f"new{host}", net, host, secure=False)
-        versions = (4, 6) if plan.six else (4,)
+        versions = plan.versions
         fixed = [{"subnet_id": built.subnets[net, v]["id"], "ip_address": plan.address(host, v)} for v in versions]
         body = {"network_id": built.nets[net]["id"], "fixed_ips": fixed, "port_security_enabled": False, "security_groups": [],
                 "project_id": built.projects[0], "name": built.unique(guest)}  # fmt: skip
@@ -241,9 +243,10 @@ class Mender:
         for guest in built.plan.guests:
             port = built.ports[guest.name]["id"]
             led = any(leg.net == guest.net for router in outer for leg in router.legs)
-            if led and guest.project == 0 and port not in held:
+            forwarded = any(one.guest == guest.name for one in built.plan.forwardings)
+            if led and guest.project == 0 and not guest.second and port not in held and not forwarded:
                 if self.once("floating", decided["id"]):
-                    address = self.arena.address(built, guest.name)
+                    address = building.address(built, guest.name)
                     self.call(
                         "PUT", f"floatingips/{decided['id']}", floatingip={"port_id": port, "fixed_ip_address": address}
                     )

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.real.matrix.arena import Arena, Built, Case
+from tests.real.matrix.arena import Arena
+from tests.real.matrix.built import Built, Case
 from tests.real.matrix.mending import Mender
-from tests.real.matrix.topologies import Topology
+from tests.real.matrix.topologies import Topology, door_rules
 
 ROUNDS = 8
 
@@ -44,9 +45,10 @@ def decided(case: Case) -> tuple[Any, ...]:
 
 def prove(arena: Arena, plans: Iterable[Topology], report: Report) -> None:
     """One set of topologies, from nothing to nothing."""
-    begin = time.monotonic()
-    every = arena.build(plans)
+    begin, every = time.monotonic(), [Built(plan) for plan in plans]
     try:
+        arena.set_door(door_rules(every[0].plan.seed))
+        arena.build(every)
         arena.wait_for_ports(every)
         arena.quiet()
         cases = [case for built in every for case in built.cases]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from random import Random
 from typing import Any
 
@@ -14,10 +15,13 @@ OUTSIDE = {4: "198.51.100.254", 6: "2001:db8:ffff::1"}
 class Net:
     name: str
     index: int
-    six: bool = False
+    six: bool = False  # IPv6 as well
+    routed: bool = False  # by a prefix of its own, which the world outside has a way to
     gateway: bool = True  # whether servers are told of one
     admin_up: bool = True
     shared: bool = False
+    told_by: int = 1  # host number of the gateway
+    prefix6: str = "fd00:0:0"
 
     @property
     def cidr(self) -> str:
@@ -25,18 +29,25 @@ class Net:
 
     @property
     def cidr6(self) -> str:
-        return f"fd00:0:0:{self.index}::/64"
+        return str(ip_network(f"{self.prefix6}:{self.index}::/64"))
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        return (4, 6) if self.six else (4,)
 
     def address(self, host: int, version: int = 4) -> str:
-        return f"10.0.{self.index}.{host}" if version == 4 else f"fd00:0:0:{self.index}::{host:x}"
+        return str(
+            ip_address(f"10.0.{self.index}.{host}" if version == 4 else f"{self.prefix6}:{self.index}::{host:x}")
+        )
 
 
 @dataclass
 class Leg:
-    """A router's interface: on the subnet's gateway address, or at ``host`` of the network."""
+    """A router's interface: on the subnet's gateway address, or at ``host`` of the network; ``groups`` on its port."""
 
     net: str
     host: int = 0
+    groups: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -54,12 +65,16 @@ class Group:
     name: str
     stateful: bool = True
     everything_out: bool = True
-    rules: list[dict[str, Any]] = field(default_factory=list)  # ``remote_group`` by name
+    rules: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # ``remote_group`` by name, ``addresses`` of an address group
 
 
 @dataclass
 class Guest:
-    """``host``: the number of its address and of the machine it lives on (odd or even)."""
+    """``host``: the number of its address and of the machine it lives on (odd or even). ``second``: the network of another card; such
+    a server routes between both.
+    """
 
     name: str
     net: str
@@ -70,17 +85,31 @@ class Guest:
     plugged: bool = True
     pairs: list[str] = field(default_factory=list)
     project: int = 0  # the second one is a guest in a shared network
+    second: str = ""
 
 
 @dataclass
 class Probe:
-    """``source``: a guest's name, or "outside". ``target``: an address, or ``("floating", n)``, ``("router", name)``."""
+    """``source``: a guest's name, or "outside". ``target``: an address, or ``("floating", n)``, ``("router", name)``, ``("guest", name,
+    version)``."""
 
     source: str
     target: Any
     kind: str
     port: int = 0
     forged: str = ""
+
+
+@dataclass
+class Forwarding:
+    """``count`` ports from ``outer`` on of a floating IP of their own lead to ``inner`` and the following of a guest."""
+
+    guest: str
+    protocol: str
+    outer: int
+    inner: int
+    count: int = 1
+    floating: int = 0  # which of the topology's
 
 
 @dataclass
@@ -91,7 +120,8 @@ class Topology:
     groups: list[Group] = field(default_factory=list)
     guests: list[Guest] = field(default_factory=list)
     floating: list[str] = field(default_factory=list)  # names of guests, "" for one that leads nowhere
-    forwardings: list[dict[str, Any]] = field(default_factory=list)  # floating, guest, protocol, outer, inner
+    floating6: list[str] = field(default_factory=list)  # names of guests with an IPv6 address that is routed to them
+    forwardings: list[Forwarding] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
 
     def net(self, name: str) -> Net:
@@ -111,6 +141,10 @@ def topology(seed: int) -> Topology:
         made.guests.append(guest(dice, f"v{n}", n + 11, made))
     remote_groups(dice, made)
     lead_in(dice, made)
+    for router in made.routers:
+        for leg in router.legs:
+            if chance(dice, 0.12):
+                leg.groups = [dice.choice(made.groups).name]
     made.probes = probes(dice, made)
     return made
 
@@ -122,20 +156,23 @@ def chance(dice: Random, share: float) -> bool:
 # Networks and routers ------------------------------------------------------------------------------------------------
 def lay_out(dice: Random, made: Topology) -> None:
     """Networks, and how routers join them: not at all, one, two in a row, or one beside the other."""
-    shape = dice.choices(["alone", "star", "row", "beside"], [1, 6, 3, 2])[0]
-    count = {"alone": 1, "star": dice.randint(1, 3), "row": 2, "beside": 1}[shape]
-    six, shared = chance(dice, 0.5), chance(dice, 0.15)
+    shape = dice.choices(["alone", "star", "row", "beside", "appliance"], [1, 6, 3, 2, 1.5])[0]
+    count = {"alone": 1, "star": dice.randint(1, 3), "row": 2, "beside": 1, "appliance": 2}[shape]
+    six, routed, shared = chance(dice, 0.5), chance(dice, 0.4), chance(dice, 0.15)
     for n in range(count):
         made.nets.append(
             Net(
                 f"n{n}",
                 n,
                 six,
+                six and routed,
                 gateway=not chance(dice, 0.04),
                 admin_up=not chance(dice, 0.03),
                 shared=shared and n == 0,
             )
         )
+        prefix = f"2001:db8:{0x1000 + made.seed % 0x1000:x}" if routed else "fd00:0:0"
+        made.nets[-1].prefix6 = prefix
     up = [not chance(dice, 0.04) for _ in range(2)]
     snat = [not chance(dice, 0.1) for _ in range(2)]
     if shape == "star":
@@ -143,6 +180,11 @@ def lay_out(dice: Random, made: Topology) -> None:
             Leg(net.name, 0 if net.gateway else 4) for net in made.nets if len(made.nets) == 1 or not chance(dice, 0.1)
         ]
         made.routers.append(Router("r0", legs, chance(dice, 0.8), snat[0], up[0]))
+    elif shape == "appliance":
+        made.routers.append(
+            Router("r0", [Leg("n0", 0 if made.nets[0].gateway else 4)], chance(dice, 0.8), snat[0], up[0])
+        )
+        add_appliance(made)
     elif shape == "beside":
         made.routers.append(
             Router("r0", [Leg("n0", 0 if made.nets[0].gateway else 4)], chance(dice, 0.3), snat[0], up[0])
@@ -157,6 +199,14 @@ def lay_out(dice: Random, made: Topology) -> None:
             if n == 1 and chance(dice, 0.4):
                 routes.append({"destination": "0.0.0.0/0", "nexthop": made.net("middle").address(6)})
             made.routers.append(Router(f"r{n}", legs, n == 0 and chance(dice, 0.7), snat[n], up[n], routes))
+
+
+def add_appliance(made: Topology) -> None:
+    """A server that routes between both networks, as a firewall would, and a route that leads by it."""
+    near, far = made.nets
+    made.guests.append(Guest("fw", near.name, 20, secure=False, second=far.name))
+    made.routers[0].routes.append({"destination": far.cidr, "nexthop": near.address(20)})
+    far.told_by = 20  # servers there are told of it as their gateway
 
 
 # Security groups -----------------------------------------------------------------------------------------------------
@@ -194,6 +244,8 @@ def rule(dice: Random, made: Topology, direction: str) -> dict[str, Any]:
     far = {4: ["198.51.100.254/32", "198.51.100.0/24", "0.0.0.0/0"], 6: ["2001:db8::/32", "::/0"]}[version]
     if chance(dice, 0.45):
         found["remote_ip_prefix"] = dice.choice([*own, *far])
+    elif chance(dice, 0.15):
+        found["addresses"] = dice.sample([*own, *far[:-1]], 2)
     return found
 
 
@@ -201,7 +253,7 @@ def remote_groups(dice: Random, made: Topology) -> None:
     """Some rules mean the members of a group instead of a prefix; no group says the same twice."""
     for one in made.groups:
         for each in one.rules:
-            if "remote_ip_prefix" not in each and chance(dice, 0.35):
+            if not {"remote_ip_prefix", "addresses"} & each.keys() and chance(dice, 0.35):
                 each["remote_group"] = dice.choice(made.groups).name
         one.rules = list({meaning(each): each for each in one.rules}.values())
 
@@ -232,52 +284,88 @@ def guest(dice: Random, name: str, host: int, made: Topology) -> Guest:
 
 def lead_in(dice: Random, made: Topology) -> None:
     """Floating IPs and port forwardings, where a router leads outside."""
-    for one in made.guests:
-        led = [router for router in made.routers if router.outside and any(leg.net == one.net for leg in router.legs)]
-        if led and one.project == 0 and chance(dice, 0.4):
-            made.floating.append(one.name)
-    if any(router.outside for router in made.routers) and chance(dice, 0.15):
+    outer = {leg.net for router in made.routers if router.outside for leg in router.legs}
+    led = [one for one in made.guests if one.net in outer and one.project == 0]
+    made.floating = [one.name for one in led if chance(dice, 0.4)]
+    if outer and chance(dice, 0.15):
         made.floating.append("")
+    led = [one for one in led if one.name not in made.floating]  # a port has one or the other
+    if led and chance(dice, 0.35):
+        for _ in range(dice.randint(1, 2)):
+            kind = dice.choice(["tcp", "udp"])
+            inner = dice.choice(TCP_PORTS if kind == "tcp" else UDP_PORTS)
+            one = Forwarding(
+                dice.choice(led).name, kind, dice.choice([inner, 2000 + inner]), inner, floating=len(made.floating)
+            )
+            if (one.protocol, one.outer) not in {(each.protocol, each.outer) for each in made.forwardings}:
+                made.forwardings.append(one)
+        made.floating.append("")
+    made.floating6 = [one.name for one in led if made.net(one.net).six and chance(dice, 0.25)]
 
 
 # Probes --------------------------------------------------------------------------------------------------------------
 def probes(dice: Random, made: Topology) -> list[Probe]:
     found: list[Probe] = []
-    senders = [one for one in made.guests if one.plugged]
-    for _ in range(60):
+    senders = [one for one in made.guests if one.plugged and not one.second]
+    for _ in range(80):
         if len(found) == 9 or not senders:
             break
-        source = dice.choice(senders)
-        target, outside = aim(dice, made, source)
-        kind = dice.choice(["tcp", "tcp", "tcp", "udp", "udp", "icmp"])
-        if isinstance(target, tuple) and target[0] == "router":
-            kind = dice.choice(["icmp", "icmp", "tcp"])
-        port = {"tcp": dice.choice(TCP_PORTS), "udp": dice.choice(UDP_PORTS), "icmp": 0}[kind]
-        one = Probe("outside" if outside else source.name, target, kind, port)
-        if not outside and isinstance(target, str) and "." in target and chance(dice, 0.06):
-            one.forged = made.net(source.net).address(100 + source.host)
-        if one not in found:
+        one = probe(dice, made, dice.choice(senders))
+        if one and one not in found:
             found.append(one)
     return found
 
 
-def aim(dice: Random, made: Topology, source: Guest) -> tuple[Any, bool]:
-    """What a probe is sent to, and whether it comes from outside."""
-    others = [one for one in made.guests if one is not source]
-    other, net = dice.choice(others), made.net(source.net)
+def probe(dice: Random, made: Topology, source: Guest) -> Probe | None:
+    """One probe; None where the dice have asked for what is not there."""
+    other = dice.choice([one for one in made.guests if one is not source and not one.second])
+    net, its = made.net(source.net), made.net(other.net)
     version = 6 if net.six and chance(dice, 0.35) else 4
+    kind = dice.choice(["tcp", "tcp", "tcp", "udp", "udp", "icmp"])
+    port = {"tcp": dice.choice(TCP_PORTS), "udp": dice.choice(UDP_PORTS), "icmp": 0}[kind]
+    sender = dice.choice([source.name, "outside"])
     what = dice.choices(
-        ["guest", "floating", "floating from outside", "outside", "router", "nobody", "forwarding"],
-        [10, 3, 6, 4, 1, 0.5, 3],
+        ["guest", "floating", "outside", "router", "nobody", "forwarding", "routed", "floating6"],
+        [10, 8, 4, 1, 0.5, 4, 3, 3],
     )[0]
-    if what.startswith("floating") and made.floating:
+    if what == "floating" and made.floating:
         at = dice.randrange(len(made.floating))
-        if made.floating[at] != source.name or "outside" in what:
-            return ("floating", at), "outside" in what
+        return Probe(sender, ("floating", at), kind, port) if made.floating[at] != sender else None
+    if what == "forwarding" and made.forwardings:
+        led = dice.choice(made.forwardings)
+        return Probe(sender, ("floating", led.floating), led.protocol, led.outer) if led.guest != sender else None
+    if what == "floating6" and made.floating6:
+        at = dice.randrange(len(made.floating6))
+        return Probe(sender, ("floating6", at), kind, port) if made.floating6[at] != sender and net.six else None
+    if what == "routed" and its.routed:
+        return Probe("outside", its.address(other.host, 6), kind, port)
     if what == "outside":
-        return OUTSIDE[version], False
+        return Probe(source.name, OUTSIDE[version], kind, port)
     if what == "router" and made.routers:
-        return ("router", dice.choice(made.routers).name), False
+        kind = dice.choice(["icmp", "icmp", "tcp"])
+        return Probe(source.name, ("router", dice.choice(made.routers).name), kind, 0 if kind == "icmp" else port)
     if what == "nobody":
-        return net.address(99), False
-    return made.net(other.net).address(other.host, version if made.net(other.net).six else 4), False
+        return Probe(source.name, net.address(99), kind, port)
+    if what != "guest" or version not in its.versions:
+        return None
+    forged = net.address(100 + source.host) if version == 4 and chance(dice, 0.06) else ""
+    return Probe(source.name, its.address(other.host, version), kind, port, forged)
+
+
+# The operator --------------------------------------------------------------------------------------------------------
+def door_rules(seed: int) -> list[dict[str, Any]]:
+    """Rules for the doorman, beside those that a cloud starts with."""
+    dice = Random(seed)
+    some: list[dict[str, Any]] = [
+        {"action": "deny", "direction": "ingress", "protocol": "tcp", "port_range_min": 443, "port_range_max": 443,
+         "remote_ip_prefixes": ["198.51.100.254/32"]},
+        {"action": "deny", "direction": "egress", "protocol": "udp", "port_range_min": 123, "port_range_max": 123},
+        {"action": "deny", "direction": "ingress", "protocol": "icmp", "local_ip_prefixes": ["198.51.100.0/26"]},
+        {"action": "allow", "direction": "ingress", "protocol": "tcp", "port_range_min": 25, "port_range_max": 25,
+         "local_ip_prefixes": ["198.51.100.64/26"], "position": 1},
+        {"action": "deny", "direction": "egress", "protocol": "tcp", "port_range_min": 8080, "port_range_max": 8080,
+         "local_ip_prefixes": ["198.51.100.0/25"]},
+        {"action": "deny", "direction": "ingress", "ethertype": "IPv6", "protocol": "tcp", "port_range_min": 22, "port_range_max": 80},
+        {"action": "deny", "direction": "ingress", "protocol": "udp", "port_range_min": 5353, "port_range_max": 5353},
+    ]  # fmt: skip
+    return dice.sample(some, 3)

@@ -50,11 +50,12 @@ from wolke.network.routed.published import in_scope, operators
 from wolke.network.routers.legs import Leg, legs_of
 from wolke.network.routers.table import GATEWAY, INTERFACE
 from wolke.network.routers.table import Router as RouterRow
-from wolke.network.routers.ways import source_nats, ways
+from wolke.network.routers.ways import neighbour, source_nats, ways
 from wolke.network.security_groups.protocols import number
 from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet as SubnetRow
+from wolke.network.zones.table import ZoneSegment
 
 address_of = lru_cache(65536)(ip_address)
 net_of = lru_cache(65536)(lambda text: ip_network(text, strict=False))
@@ -107,11 +108,12 @@ def picture(db: Session, scope: Scope | None = None) -> Picture:
     forwardings = read_forwardings(db, floating)
     balanced = {leg.network.id for row in forwardings for leg in legs.get(row.router_id, ()) if not leg.is_gateway}
     pools = read_pools(db)
+    routed = [one for one in floating if one.port_id and one.router_id and ":" in one.floating_ip_address]
     return Picture(
         networks={row.id: network_of(row, balanced) for row in networks},
         subnets={row.id: subnet_of(row, pools) for row in subnets},
-        ports={row.id: port_of(row, fixed.get(row.id, ()), members.get(row.id, ())) for row in ports},
-        routers={row.id: router_of(row, legs[row.id], reaching) for row in routers},
+        ports={row.id: port_of(row, fixed.get(row.id, ()), members.get(row.id, ()), routed) for row in ports},
+        routers={row.id: router_of(row, legs[row.id], reaching, routed) for row in routers},
         groups=read_groups(
             db, {id for held in members.values() for id in held} if found else None, known(fixed, floating, scope)
         ),
@@ -211,14 +213,15 @@ def read_networks(db: Session, found: Found | None) -> Sequence[Any]:
         SecurityGroup.id == PortSecurityGroup.group_id,
         SecurityGroup.stateful,
     )
-    query = select(NetworkRow.__table__, tracking.label("stateful"))
+    query = select(NetworkRow.__table__, tracking.label("stateful"), ZoneSegment.zone_id)
+    query = query.outerjoin(ZoneSegment, ZoneSegment.network_id == NetworkRow.id)
     return db.execute(chosen(query, NetworkRow.id, found.networks if found else None)).all()
 
 
 def network_of(row: Any, balanced: Collection[str]) -> Network:
     """``balanced``: networks whose switches carry out port forwardings; they track conversations, too."""
     return Network(
-        row.id, row.name, row.project_id, row.admin_state_up, row.external, bool(row.physical_network), row.shared,
+        row.id, row.name, row.project_id, row.admin_state_up, row.external, bool(row.physical_network or row.zone_id), row.shared,
         bool(row.stateful) or row.id in balanced,
     )  # fmt: skip
 
@@ -231,19 +234,24 @@ def subnet_of(row: Any, pools: Mapping[str, Pool]) -> Subnet:
     return Subnet(row.id, row.name, row.project_id, row.network_id, net_of(row.cidr), gateway, routes, scope)
 
 
-def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str]) -> Port:
-    pairs = tuple(Pair(pair["mac_address"], net_of(pair["ip_address"])) for pair in row.allowed_address_pairs)
+def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str], routed: Sequence[Any] = ()) -> Port:
+    """``routed``: floating IPs of IPv6, which ports use as their own."""
+    pairs = [Pair(pair["mac_address"], net_of(pair["ip_address"])) for pair in row.allowed_address_pairs]
+    pairs += [Pair(row.mac_address, net_of(one.floating_ip_address)) for one in routed if one.port_id == row.id]
     return Port(
         row.id, row.name, row.project_id, row.network_id, row.mac_address, tuple(addresses), row.device_id, row.device_owner,
-        row.admin_state_up, row.seen_up, row.port_security_enabled, pairs, tuple(groups), row.host,
+        row.admin_state_up, row.seen_up, row.port_security_enabled, tuple(pairs), tuple(groups), row.host,
     )  # fmt: skip
 
 
-def router_of(row: Any, legs: Sequence[Leg], reaching: Collection[str]) -> Router:
+def router_of(row: Any, legs: Sequence[Leg], reaching: Collection[str], routed: Sequence[Any]) -> Router:
     def carried(leg: Leg) -> bool:
         return not leg.network.physical_network or leg.network.physical_network in reaching
 
-    routes = (Route(net_of(way.prefix), address_of(way.nexthop), way.leg.port.id) for way in ways(row, legs))
+    routes = [Route(net_of(way.prefix), address_of(way.nexthop), way.leg.port.id) for way in ways(row, legs)]
+    for one in routed:
+        if one.router_id == row.id and (leg := neighbour(legs, address_of(one.fixed_ip_address))):
+            routes.append(Route(net_of(one.floating_ip_address), address_of(one.fixed_ip_address), leg.port.id))
     nats = (
         SourceNat(net_of(nat.inside), address_of(nat.outside), nat.gateway.port.id) for nat in source_nats(row, legs)
     )

@@ -96,8 +96,8 @@ class Translations:
         if asker := self.sources[router.id].get(packet.flow):
             return replace(packet, destination=asker[0], port=asker[1]), thing("router", router)
         one = self.picture.floating_by_address.get(packet.destination)
-        if one is None or packet.answer or one.router_id != router.id:
-            return packet, None
+        if one is None or packet.answer or one.router_id != router.id or packet.version == 6:
+            return packet, None  # IPv6 is routed as it is
         if one.fixed:
             plate = Thing("floatingip", one.id, str(one.address), one.project_id)
             return self._to(router.id, packet, one.fixed, packet.port), plate
@@ -138,7 +138,7 @@ class Translations:
         if asked := self.targets[router.id].get(packet.flow):
             return replace(packet, source=asked[0], source_port=asked[1]), thing("router", router)
         for one in self.picture.floating_by_target.get((router.id, packet.source), ()):
-            if one.network_id == gateway.network_id:
+            if one.network_id == gateway.network_id and packet.version == 4:
                 plate = Thing("floatingip", one.id, str(one.address), one.project_id)
                 return self._from(router, packet, one.address), plate
         nats = [nat for nat in router.source_nats if nat.port_id == gateway.id and packet.source in nat.inside]
@@ -156,6 +156,6 @@ class Translations:
         """Whether what leaves by the gateway is meant for an address that the same router translates."""
         one = self.picture.floating_by_address.get(packet.destination)
         if one and one.fixed and one.router_id == router.id and one.network_id == gateway.network_id:
-            return True
+            return packet.version == 4
         own = any(nat.port_id == gateway.id and nat.outside == packet.destination for nat in router.source_nats)
         return own and packet.flow in self.sources[router.id]
