@@ -30,6 +30,7 @@ from wolke.network.security_groups.table import SecurityGroup
 from wolke.network.service import network as service
 from wolke.network.subnets.checks import address
 from wolke.network.subnets.table import Subnet
+from wolke.network.trunks.table import SUBPORT, Subport, Trunk
 
 
 # What compute is told ------------------------------------------------------------------------------------------------
@@ -123,6 +124,17 @@ def _ports(db: Session, condition: ColumnElement[bool]) -> list[PortFacts]:
     return list(found.values())
 
 
+def with_subports(db: Session, cards: Mapping[str, Sequence[PortFacts]]) -> dict[str, list[PortFacts]]:
+    """Each device's ports, and those of the trunks that they lead: its guest speaks as those, too."""
+    devices = {port.id: device for device, ports in cards.items() for port in ports}
+    query = select(Subport.port_id, Trunk.port_id.label("parent")).join(Trunk, Trunk.id == Subport.trunk_id)
+    parents = {row.port_id: row.parent for row in db.execute(query.where(Trunk.port_id.in_(devices)))}
+    found = {device: list(ports) for device, ports in cards.items()}
+    for id, port in (ports_by_id(db, sorted(parents)) if parents else {}).items():
+        found[devices[parents[id]]].append(port)
+    return found
+
+
 def metadata_ports(db: Session, network_ids: Sequence[str]) -> dict[str, MetadataPort]:
     """The metadata port of each network that has one."""
     query = select(Port.id, Port.network_id, Port.mac_address, Network.mtu, FixedIp.ip_address, Subnet.cidr)
@@ -190,6 +202,10 @@ def take_port(ctx: Ctx, port_id: str, *, device_id: str, device_owner: str, host
     PortNotFound: unknown, or not the caller's; PortInUse: it has a device
     """
     port = ports.find(ctx, port_id, "update_port")
+    if port.device_owner == SUBPORT:
+        raise errors.PortInUse(
+            f"Port {port.id} is a trunk's subport: the server reaches it by the trunk's parent port."
+        )
     if port.device_id:
         raise errors.PortInUse(
             f"Unable to complete operation on port {port.id} for network {port.network_id}. Port already has an attached"

@@ -59,6 +59,31 @@ def test_a_slice_holds_everything_that_a_guest_needs(cloud, farm):
     assert metadata.addresses[0].endswith("/24")
 
 
+def test_a_guest_asks_for_metadata_on_the_networks_of_its_trunk_too(cloud, farm):
+    cloud.add_host("h1")
+    base = "/network/v2.0"
+    plain, tagged = farm.network(), farm.network()
+    parent, subport = farm.port(plain), farm.port(tagged)
+    id = farm.server(parent["id"])
+    body = {"trunk": {"port_id": parent["id"]}}
+    trunk = cloud.member.post(f"{base}/trunks", json=body).json()["trunk"]
+
+    def asked():
+        cloud.settle()
+        return {port.network_id: port.servers for port in farm.slice("h1").metadata_ports}
+
+    assert asked().keys() == {plain}
+    before = farm.slice("h1").revision
+    body = {"sub_ports": [{"port_id": subport["id"], "segmentation_type": "vlan", "segmentation_id": 5}]}
+    cloud.member.put(f"{base}/trunks/{trunk['id']}/add_subports", json=body)
+    addresses = [subport["fixed_ips"][0]["ip_address"], link_local(subport["mac_address"])]
+    assert asked()[tagged] == dict.fromkeys(addresses, id) and farm.slice("h1").revision > before
+    cloud.member.put(f"{base}/ports/{subport['id']}", json={"port": {"fixed_ips": [{"ip_address": "10.0.0.77"}]}})
+    assert "10.0.0.77" in asked()[tagged]
+    cloud.member.put(f"{base}/trunks/{trunk['id']}/remove_subports", json=body)
+    assert asked().keys() == {plain}
+
+
 def test_a_host_is_told_of_its_own_servers_only(cloud, farm):
     for name in ("h1", "h2"):
         cloud.add_host(name)

@@ -44,7 +44,7 @@ def slice_of(db: Session, app: App, host: str) -> Wanted:
         host=host,
         ovn_remote=app.config.southbound_remote,
         servers=servers,
-        metadata_ports=metadata_ports(db, living),
+        metadata_ports=metadata_ports(db, facts.with_subports(db, living)),
         zones=zones.wanted_zones(db),
         bgp=bgp.wanted_speakers(db, app.vault, host),
         ended=ended.wanted_ended(db),
