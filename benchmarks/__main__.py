@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import api, northbound, size
+from benchmarks import api, northbound, reachability, size
 from benchmarks.figures import Report, table
 
-PARTS = ("api", "northbound", "size", "lab")
+PARTS = ("api", "northbound", "size", "reachability", "lab")
 
 
 def main(arguments: list[str]) -> int:
@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> int:
         northbound.run(report, quick=options.quick)
     if "size" in wanted:
         size.run(report, quick=options.quick)
+    if "reachability" in wanted:
+        reachability.run(report, quick=options.quick)
     if "lab" in wanted:
         from benchmarks import lab  # needs root
 
