@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import BLUE, Cloud
 from tests.network.conftest import Net
+from wolke.core.work import Work
 
 NETS = ["10.9.0.7/16", "192.0.2.1/32", "fd00::1/64"]
 
@@ -53,8 +54,9 @@ def test_rules_refer_to_it_and_keep_it(cloud: Cloud, net: Net, office: Any) -> N
         [acl] = [row for row in cloud.north.rows(f"security_group/{group['id']}") if row.key == rule["id"]]
         family = f"ip{ethertype[-1]}"
         name = f"ag_{office['id'].replace('-', '_')}_{family}"
-        assert acl.columns["match"].endswith(f"{family} && {family}.src == ${name}")
-        assert [one["id"] for one in net.list("security-group-rules", f"remote_address_group_id={office['id']}&ethertype={ethertype}")] == [rule["id"]]  # fmt: skip
+        assert str(acl.columns["match"]).endswith(f"{family} && {family}.src == ${name}")
+        query = f"remote_address_group_id={office['id']}&ethertype={ethertype}"
+        assert [one["id"] for one in net.list("security-group-rules", query)] == [rule["id"]]
     net.refused("DELETE", f"address-groups/{office['id']}", 409, "AddressGroupInUse")
     net.delete("security_group", group["id"])
     net.delete("address_group", office["id"])
@@ -68,8 +70,6 @@ def test_a_change_wakes_the_set_and_no_rule(cloud: Cloud, net: Net, office: Any)
     cloud.settle()
     change(net, office, "add", "10.7.0.0/24")
     with cloud.app.database.read() as db:
-        from wolke.core.work import Work
-
         assert {(item.kind, item.id) for item in db.query(Work) if item.due <= cloud.now} == {
             ("address_group", office["id"])
         }

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import BLUE, Cloud
 from tests.network.conftest import Net
 
-WEB = {"direction": "ingress", "protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
+WEB: dict[str, Any] = {"direction": "ingress", "protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
 
 
 @pytest.fixture
