@@ -59,9 +59,8 @@ def test_what_a_group_does_not_allow_is_dropped_with_a_line(cloud: Cloud, net: N
     assert set(found.values()) == {("drop", one["id"])} and len(found) == 2
     rows = {row.key: row.columns for row in cloud.north.rows(f"security_group/{group['id']}") if row.table == "ACL"}
     below: Any = {rows[key]["priority"] for key in found}
-    drops: Any = [
-        row.columns for row in cloud.north.rows("security_group_drop/all") if row.columns.get("action") == "drop"
-    ]
+    every = [row for row in cloud.north.rows("security_group_drop/all") if row.table == "ACL"]
+    drops: Any = [row.columns for row in every if row.columns["action"] == "drop"]
     [plain] = {columns["priority"] for columns in drops}
     assert all(plain < priority < 1002 for priority in below)
 
