@@ -126,6 +126,19 @@ def test_a_network_with_one_version_gives_what_is_asked_for(cloud: Cloud, net: N
     assert [one["id"] for one in net.list("floatingips")] == [made["id"]]
 
 
+def test_the_version_follows_what_it_leads_to(cloud: Cloud, net: Net, outside: Any, inside: Any) -> None:
+    """A project does not see the operator's subnets, and needs not name one."""
+    port = net.port(inside)
+    made = net.create("floatingip", floating_network_id=outside["id"], port_id=port["id"], fixed_ip_address=v6(port))
+    assert made["floating_ip_address"].startswith("2001:db8::")
+    assert "." in net.create("floatingip", floating_network_id=outside["id"], port_id=port["id"])["floating_ip_address"]
+    alone = net.network()
+    subnet = net.subnet(alone, "fd00:8::/64", **SLAAC)
+    net.send("PUT", f"routers/{inside['router']}/add_router_interface", json={"subnet_id": subnet["id"]})
+    lonely = net.create("floatingip", floating_network_id=outside["id"], port_id=net.port(alone)["id"])
+    assert ":" in lonely["floating_ip_address"]
+
+
 def test_it_counts_and_is_given_back(cloud: Cloud, net: Net, outside: Any, inside: Any) -> None:
     net.send("PUT", f"quotas/{RED}", by=cloud.admin, json={"quota": {"floatingip": 1}})
     port = net.port(inside)

@@ -40,9 +40,9 @@ def test_scopes_pools_and_subnets(lab: Lab, openstack: Client, later: ExitStack)
     openstack("subnet", "pool", "set", "--no-address-scope", pool["id"])
     openstack("subnet", "pool", "set", "--pool-prefix", "2001:db8:b000::/40", pool["id"])
     shown = openstack("subnet", "pool", "show", pool["id"])
-    assert (
-        (shown["address_scope_id"] is None and len(shown["prefixes"]) == 2) or "2001:db8:a000::/39" in shown["prefixes"]
-    )
+    assert (shown["address_scope_id"] is None and len(shown["prefixes"]) == 2) or "2001:db8:a000::/39" in shown[
+        "prefixes"
+    ]
     cut = {}
     slaac = ["--ipv6-ra-mode", "slaac", "--ipv6-address-mode", "slaac"]
     for name, how in (
@@ -75,11 +75,11 @@ def test_floating_ipv6(lab: Lab, openstack: Client, later: ExitStack) -> None:
     later.callback(openstack, "router", "remove", "subnet", router["id"], subnet["id"], cloud="demo")
     port = openstack("port", "create", "edge6", "--network", network["id"], cloud="demo")
     later.callback(openstack, "port", "delete", port["id"], cloud="demo")
-    outer = openstack("subnet", "show", "public-v6")["id"]  # a project does not see the operator's subnets
+    fixed = port["fixed_ips"][0]["ip_address"]
     floating = openstack(
-        "floating", "ip", "create", "public", "--subnet", outer, "--port", port["id"], cloud="admin"
-    )  # fmt: skip
-    later.callback(openstack, "floating", "ip", "delete", floating["id"])
+        "floating", "ip", "create", "public", "--port", port["id"], "--fixed-ip-address", fixed, cloud="demo"
+    )
+    later.callback(openstack, "floating", "ip", "delete", floating["id"], cloud="demo")
     assert ":" in floating["floating_ip_address"] and floating["fixed_ip_address"].startswith("fd00:77::")
 
 

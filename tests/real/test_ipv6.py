@@ -275,4 +275,10 @@ def test_a_floating_address_is_routed_to_a_port_and_moves(
     # the address is the new port's alone: the old one may not send from it any more
     source = ["ping", "-c", "1", "-W", "1", "-I", address, OUTSIDE]
     assert soon(lambda: two.guest.run(source, check=False).returncode == 0)
-    assert one.guest.run(source, check=False).returncode != 0
+    heard = ["timeout", "6", "tcpdump", "-nnl", "-c", "1", "-i", "provider", f"icmp6[0] == 128 and src {address}"]
+    for server, passes in ((one, False), (two, True)):
+        listening = lab.internet.popen(heard, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert listening.stderr and "listening on" in listening.stderr.readline() + listening.stderr.readline()
+        for _ in range(3):
+            server.guest.run(source, check=False)
+        assert (listening.wait(10) == 0) == passes, f"sent from {server.port['id']}"

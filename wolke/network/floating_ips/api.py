@@ -148,8 +148,9 @@ def create(ctx: Ctx, body: Create) -> FloatingIp:
 
 
 def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
-    """A port on the external network that holds the address asked for, or one of the subnet asked for, or any free one of IPv4."""
-    able = [subnet.id for subnet in subnets_of(ctx.db, outside.id) if subnet.ip_version == 4]
+    """A port on the external network that holds the address asked for, or one of the subnet asked for, or any free one."""
+    version = routed.version_for(ctx.db, body.port_id, body.fixed_ip_address)
+    able = [subnet.id for subnet in subnets_of(ctx.db, outside.id) if subnet.ip_version == version]
     tried = [body.subnet_id or ""] if body.subnet_id or body.floating_ip_address else able
     for subnet_id in tried:
         wish = Wish(
@@ -170,7 +171,7 @@ def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
                 f"Bad floatingip request: Subnet {subnet_id} gives no addresses: ports there make their own (subnet_id)."
             )
         return port, address
-    raise BadRequest(f"Bad floatingip request: Network {outside.id} does not contain any IPv4 subnet.")
+    raise BadRequest(f"Bad floatingip request: Network {outside.id} does not contain any IPv{version} subnet.")
 
 
 @floating_ips.update

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from wolke.core.work import wake
 from wolke.drivers.rows import Row, Value
 from wolke.network.floating_ips.table import FloatingIp
+from wolke.network.ports.table import FixedIp
 
 
 def version_of(address: str) -> int:
@@ -28,6 +29,17 @@ def version_of(address: str) -> int:
     (6, 4)
     """
     return 6 if ":" in address else 4
+
+
+def version_for(db: Session, port_id: str | None, fixed_ip: str | None) -> int:
+    """Which version a new floating IP is to have that names no address or subnet of its own: that of the address it is to lead to.
+
+    IPv4 where that may be either.
+    """
+    if fixed_ip:
+        return version_of(fixed_ip)
+    held = db.scalars(select(FixedIp.ip_address).where(FixedIp.port_id == port_id)).all() if port_id else []
+    return 6 if held and all(version_of(address) == 6 for address in held) else 4
 
 
 def untranslated(one: Any) -> dict[str, Value]:
