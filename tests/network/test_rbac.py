@@ -134,6 +134,22 @@ def test_a_policy_is_given_to_another_project(cloud: Cloud, net: Net) -> None:
     assert net.list("rbac-policies", "target_tenant=*&fields=id", by=cloud.admin) == [{"id": one["id"]}]
 
 
+def test_a_router_stands_on_a_network_that_is_shared_by_name_only(cloud: Cloud, net: Net) -> None:
+    network = net.create("network", by=cloud.admin, name="all", shared=True, project_id=RED)
+    subnet = net.subnet(network)
+    router = net.create("router", by=cloud.stranger, name="theirs")
+    path, body = f"routers/{router['id']}/add_router_interface", {"subnet_id": subnet["id"]}
+    message = net.refused("PUT", path, 400, "HTTPBadRequest", by=cloud.stranger, json=body)
+    assert "not owned" in message and net.list("ports", f"device_id={router['id']}", by=cloud.admin) == []
+    share(net, network)
+    added = net.send("PUT", path, by=cloud.stranger, json=body)
+    assert added.status_code == 200, added.text
+    [one] = net.list("rbac-policies", f"object_id={network['id']}&target_tenant={BLUE}")
+    everybody = net.list("rbac-policies", f"object_id={network['id']}&target_tenant=*")
+    assert net.send("DELETE", f"rbac-policies/{everybody[0]['id']}", by=cloud.admin).status_code == 204
+    net.refused("DELETE", f"rbac-policies/{one['id']}", 409, "RbacPolicyInUse")
+
+
 def test_policies_go_with_what_they_share(net: Net) -> None:
     network = net.network()
     share(net, network)

@@ -1,7 +1,7 @@
 """Which rule lets a packet pass: what the ACLs of ``acls.py`` say, as pure functions on plain values.
 
 For whoever wants to know without asking OVN (reachability, the edge inventory). Rules and packets are any objects with the attributes
-named here; no database is read. The promise that both say the same is kept by ``tests/real/test_security_groups.py``.
+named here; no database is read. ``tests/network/test_verdict.py`` holds it against the very matches that OVN gets.
 """
 
 from __future__ import annotations
