@@ -45,6 +45,9 @@ class FakeFabric:
     def ports(self, zone: Zone, bridge: str) -> tuple[LaidPort, ...]:
         return tuple(LaidPort(name=f"wzo{one.tag}", bridge=bridge, zone=zone.id, tag=one.tag) for one in zone.segments)
 
+    def sessions(self) -> dict[str, str]:
+        return {"100.64.0.200": "Established"}
+
 
 class Host:
     def __init__(self, fabric: Fabric | None = None) -> None:
@@ -142,6 +145,7 @@ def test_evpn_has_veths_where_the_fabric_made_them() -> None:
     host = Host(fabric)
     assert host.take(EVPN, VLAN) == {} and fabric.made == ["d4"]
     assert [port.name for port in host.switch.layout.ports] == ["wzo1", "wzo2"]
+    assert [told.peers for told in host.zones.told] == [{"100.64.0.200": "Established"}, {}]
     fabric.trouble = "no kernel"
     host.now = 100.0
     host.zones.due = 0.0

@@ -201,6 +201,11 @@ def test_evpn_learns_macs_gateways_and_prefixes(operator: Operator) -> None:
     leaf = site.leaf(64600, 64512)
     assert soon(lambda: pings(one.guest, two.address()))
     assert soon(lambda: pings(one.guest, "10.9.1.200")) and soon(lambda: pings(behind, two.address()))
+
+    def sessions() -> list[dict[str, str]]:
+        return [one["bgp_peers"] for one in operator.call("GET", f"zones/{zone['id']}")["zone"]["hosts"]]
+
+    assert soon(lambda: all(told.get(ADDRESS) == "Established" and len(told) == 2 for told in sessions())), sessions()
     table = str(leaf.show("show bgp l2vpn evpn route type macip"))
     assert one.port["mac_address"] in table and two.port["mac_address"] in table
     forwarding = site.node.run(["bridge", "fdb", "show", "dev", "vx7000"]).stdout

@@ -20,6 +20,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from wolke.agent.namespaces import IFA_F_NODAD, checksum_off, index_of, inside, remove_link
 from wolke.agent.routing import PREFIX, space_of
+from wolke.drivers.hypervisor import DriverError
 from wolke.drivers.layout import LaidPort
 from wolke.wire.wanted import Zone, ZoneSegment
 
@@ -75,10 +76,17 @@ class KernelFabric:
     own : this host's end of tunnels
     trouble : what is wrong with the routing daemons, "" for nothing; without them nobody learns of anybody
     made : told when there is a new namespace, which they wait for
+    show : what one of FRR's commands shows
     """
 
-    def __init__(self, own: str, trouble: Callable[[], str] = str, made: Callable[[], None] = lambda: None) -> None:
-        self.own, self.trouble, self.made = own, trouble, made
+    def __init__(
+        self,
+        own: str,
+        trouble: Callable[[], str] = str,
+        made: Callable[[], None] = lambda: None,
+        show: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    ) -> None:
+        self.own, self.trouble, self.made, self.show = own, trouble, made, show
 
     def apply(self, zones: Sequence[Zone]) -> dict[str, str]:
         wanted = {space_of(zone.id): zone for zone in zones}
@@ -95,6 +103,13 @@ class KernelFabric:
         if wanted and (trouble := self.trouble()):
             errors |= {zone.id: f"routing: {trouble}" for zone in zones if zone.id not in errors}
         return errors
+
+    def sessions(self) -> dict[str, str]:
+        try:
+            told = self.show("show bgp l2vpn evpn summary")
+        except DriverError:
+            return {}  # daemons that are still to be started
+        return {address: str(peer.get("state", "")) for address, peer in sorted(told.get("peers", {}).items())}
 
     @staticmethod
     def ports(zone: Zone, bridge: str) -> tuple[LaidPort, ...]:

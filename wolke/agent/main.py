@@ -104,7 +104,8 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
     listener.start()
     notes = Notes(state / "guests")
     metadata = MetadataServer(switch, notes)
-    routing = Routing(Frr(ROUTING), settings.encap_ip)
+    frr = Frr(ROUTING)
+    routing = Routing(frr, settings.encap_ip)
     conversations = Conversations(Conntrack())
     agent = Agent(
         host=settings.host,
@@ -117,7 +118,7 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
         metadata=metadata,
         routing=routing,
         conversations=conversations,
-        fabric=KernelFabric(settings.encap_ip, lambda: routing.trouble, routing.pending.set),
+        fabric=KernelFabric(settings.encap_ip, lambda: routing.trouble, routing.pending.set, frr.show),
         flows=Flows(),
         about=About(
             host=settings.host,

@@ -24,6 +24,7 @@ from wolke.wire.wanted import Zone
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0  # between two looks at what somebody may have changed by hand
+SESSION_SECONDS = 5.0  # between two looks at BGP sessions that are still to come
 LONGEST_PAUSE = 60.0  # between two tries of what failed
 
 
@@ -35,6 +36,9 @@ class Fabric(Protocol):
 
     def ports(self, zone: Zone, bridge: str) -> tuple[LaidPort, ...]:
         """The ends of its veth pairs on the zone's bridge."""
+
+    def sessions(self) -> dict[str, str]:
+        """The state of each BGP session, by the other end's address."""
 
 
 class Missing(Exception):
@@ -122,9 +126,19 @@ class Zones:
             wanted, self.due = self.wanted, self.clock() + LOOK_SECONDS
             mappings, errors = self.converge(wanted)
             self.worked = True
+            evpn = any(zone.type == "evpn" for zone in wanted)
+            peers = self.fabric.sessions() if self.fabric and evpn else {}
             told = tuple(
-                seen.Zone(id=zone.id, revision=zone.revision, error=errors.get(zone.id, "")) for zone in wanted
+                seen.Zone(
+                    id=zone.id,
+                    revision=zone.revision,
+                    error=errors.get(zone.id, ""),
+                    peers=peers if zone.type == "evpn" else {},
+                )
+                for zone in wanted
             )
+            if evpn and set(peers.values()) != {"Established"}:
+                self.due = min(self.due, self.clock() + SESSION_SECONDS)
             news = (mappings, told) != (self.mappings, self.told)
             self.mappings, self.told = mappings, told
             self.failures = self.failures + 1 if errors else 0

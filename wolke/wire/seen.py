@@ -36,6 +36,7 @@ class Zone:
     id: str
     revision: str  # of the wanted zone that was worked on
     error: str = ""  # "": it is in force
+    peers: dict[str, str] = field(default_factory=dict)  # of EVPN: address -> state of its BGP session, as FRR says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e6683790aa8e"
+revision = "5021885de333"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
@@ -193,6 +193,7 @@ def upgrade() -> None:
         "edge_opening",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("way", sa.String(length=255), nullable=False),
+        sa.Column("thing_id", sa.String(length=255), nullable=False),
         sa.Column("project_id", sa.String(length=255), nullable=False),
         sa.Column("address", sa.String(length=255), nullable=False),
         sa.Column("port_id", sa.String(length=255), nullable=False),
@@ -209,6 +210,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_edge_opening_port_id"), ["port_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_edge_opening_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_edge_opening_since"), ["since"], unique=False)
+        batch_op.create_index(batch_op.f("ix_edge_opening_thing_id"), ["thing_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_edge_opening_way"), ["way"], unique=False)
 
     op.create_table(
@@ -520,6 +522,7 @@ def upgrade() -> None:
         sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("revision", sa.String(length=255), nullable=False),
         sa.Column("error", sa.String(length=255), nullable=False),
+        sa.Column("peers", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["zone_id"], ["zone.id"], name=op.f("fk_zone_host_zone_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("zone_id", "host", name=op.f("pk_zone_host")),
     )
@@ -818,6 +821,7 @@ def downgrade() -> None:
     op.drop_table("ended_conversation")
     with op.batch_alter_table("edge_opening", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_edge_opening_way"))
+        batch_op.drop_index(batch_op.f("ix_edge_opening_thing_id"))
         batch_op.drop_index(batch_op.f("ix_edge_opening_since"))
         batch_op.drop_index(batch_op.f("ix_edge_opening_project_id"))
         batch_op.drop_index(batch_op.f("ix_edge_opening_port_id"))

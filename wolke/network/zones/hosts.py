@@ -136,9 +136,11 @@ def host_told(db: Session, picture: Seen) -> None:
             continue
         row = known.pop(told.id, None)
         if row is None:
-            db.add(ZoneHost(zone_id=told.id, host=picture.host, revision=told.revision, error=told.error[:255]))
-        elif (row.revision, row.error) != (told.revision, told.error[:255]):
-            row.revision, row.error = told.revision, told.error[:255]
+            row = ZoneHost(zone_id=told.id, host=picture.host)
+            db.add(row)
+        new = (told.revision, told.error[:255], told.peers)
+        if (row.revision, row.error, row.peers) != new:
+            row.revision, row.error, row.peers = new
     for row in known.values():
         db.delete(row)
 
@@ -170,7 +172,11 @@ def states(db: Session, zones: Sequence[Any]) -> dict[str, list[Json]]:
 
 
 def state(host: str, told: Any, newest: str) -> Json:
-    if told is not None and told.error:
-        return {"host": host, "state": "ERROR", "error": told.error}
-    ready = told is not None and told.revision == newest
-    return {"host": host, "state": "ACTIVE" if ready else "BUILD", "error": ""}
+    shown: Json = {"host": host, "state": "BUILD", "error": ""}
+    if told is None:
+        return shown
+    if told.error:
+        shown |= {"state": "ERROR", "error": told.error}
+    elif told.revision == newest:
+        shown["state"] = "ACTIVE"
+    return shown | {"bgp_peers": told.peers} if told.peers else shown

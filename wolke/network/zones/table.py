@@ -77,6 +77,7 @@ class ZoneHost(Base):
     host: Mapped[str] = mapped_column(primary_key=True)
     revision: Mapped[str] = mapped_column(default="")  # of the wanted zone that the host has worked on
     error: Mapped[str] = mapped_column(default="")  # "": in force
+    peers: Mapped[dict[str, str]] = mapped_column(default=dict)  # address -> state of its BGP session
 
 
 class Vtep(Base):
