@@ -110,6 +110,36 @@ def test_the_door_stands_where_a_network_is_not_one_projects_alone(
     assert door.members(mine) == set() and door.drops(mine)["to-lport"] == []
 
 
+def test_a_router_s_inner_port_on_a_provider_network_has_a_door_for_what_is_behind_it(
+    door: Doorman, net: Net, public: Any, cloud: Cloud
+) -> None:
+    inside = net.network()
+    subnet = net.subnet(inside, "10.5.0.0/24")
+    router = net.create("router")
+    interface = f"routers/{router['id']}/add_router_interface"
+    net.send("PUT", interface, json={"subnet_id": subnet["id"]})
+    outer = net.port(public, by=cloud.admin)
+    assert net.send("PUT", interface, by=cloud.admin, json={"port_id": outer["id"]}).status_code == 200
+    routes = [
+        {"destination": "10.6.0.0/24", "nexthop": "10.5.0.9"},
+        {"destination": "0.0.0.0/0", "nexthop": "198.51.100.1"},
+    ]
+    net.update("router", router["id"], routes=routes, by=cloud.admin)
+    cloud.settle()
+    place = ("Logical_Switch", public["id"], "acls")
+    found = [row for row in cloud.north.rows("door/policy") if place in row.parents]
+    assert [(row.columns["direction"], row.columns["match"]) for row in found] == [
+        (
+            "to-lport",
+            f'outport == "{outer["id"]}" && ip4 && ip4.dst == {{10.5.0.0/24, 10.6.0.0/24}} && tcp && tcp.dst == 25',
+        )
+    ]
+    net.update("router", router["id"], routes=[], by=cloud.admin)
+    net.send("PUT", interface.replace("add", "remove"), by=cloud.admin, json={"port_id": outer["id"]})
+    cloud.settle()
+    assert not [row for row in cloud.north.rows("door/policy") if place in row.parents]
+
+
 def test_earlier_allows_are_subtracted_not_allowed(door: Doorman, public: Any) -> None:
     door.rule(action="allow", position=1, ethertype="IPv4", protocol="tcp", remote_ip_prefixes=["128.0.0.0/1"])
     assert door.drops(public)["to-lport"] == ["ip4 && ip4.src == 0.0.0.0/1 && tcp && tcp.dst == 25", SMTP[1]]

@@ -30,7 +30,7 @@ from wolke.network.doorman.table import DoormanException, DoormanRule
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import Port
-from wolke.network.routers.table import Router
+from wolke.network.routers.table import INTERFACE, Router
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 from wolke.v1 import Collection
@@ -208,12 +208,16 @@ class Expiry(Lane):
 
 @event.listens_for(Session, "after_flush")
 def _follow(db: Session, _context: Any) -> None:
-    """What exceptions mean by a project or a floating IP follows its addresses, what rules mean by a pool its prefixes."""
+    """What exceptions mean by a project or a floating IP follows its addresses, what rules mean by a pool its prefixes; and
+    what is behind a router follows its ports and routes."""
     pools = [one.id for one in (*db.dirty, *db.deleted) if isinstance(one, SubnetPool)]
     if pools:
         naming = select(DoormanRule.id).where(DoormanRule.subnetpool_id.in_(pools)).limit(1)
         if db.connection().execute(naming).first():
             wake(db, *DOOR)
+    changed = (*db.new, *db.dirty, *db.deleted)
+    if any(isinstance(one, Port) and one.device_owner == INTERFACE for one in changed):
+        wake(db, *DOOR)
     moved = [one for one in (*db.new, *db.dirty, *db.deleted) if isinstance(one, FloatingIp | Router | Subnet)]
     if not moved:
         return
@@ -221,7 +225,7 @@ def _follow(db: Session, _context: Any) -> None:
     if gone:
         mine = DoormanException.floatingip_id.in_(gone)
         db.connection().execute(update(DoormanException).where(mine).values(expired=True))
-    if gone or concerned(db, {one.project_id for one in moved}):
+    if gone or any(isinstance(one, Router) for one in moved) or concerned(db, {one.project_id for one in moved}):
         wake(db, *DOOR)
 
 

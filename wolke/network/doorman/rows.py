@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
 from wolke.drivers.rows import Row, Value
 from wolke.network import names
 from wolke.network.doorman import policy, reader
+from wolke.network.doorman.legs import Leg, legs
 from wolke.network.doorman.places import DOOR
 from wolke.network.doorman.policy import Drop
-from wolke.network.doorman.spans import EVERY, Spans, networks_of
+from wolke.network.doorman.spans import EVERY, Spans, intersect, networks_of, of_networks
 from wolke.network.lane import Site, single
 
 PRIORITY, GUARD = 30000, 30001
@@ -48,7 +50,32 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
             for drop in compiled[key]:
                 for row in address_sets(drop):
                     made[row.table, row.key] = row
+    for leg in legs(db):
+        ids = tuple(rule.id for rule in door.rules if rule.networks is None or leg.network_id in rule.networks)
+        for way in WAYS:
+            for drop in past(leg, compiled[ids, way]):
+                for row in [_of_leg(leg, way, drop), *address_sets(drop)]:
+                    made[row.table, row.key] = row
     return list(made.values())
+
+
+def past(leg: Leg, drops: Sequence[Drop]) -> list[Drop]:
+    """What of the drops concerns the networks behind a router."""
+    found = []
+    for drop in drops:
+        if local := intersect(drop.local, of_networks(leg.behind, drop.version)):
+            found.append(replace(drop, local=local))
+    return found
+
+
+def _of_leg(leg: Leg, way: str, drop: Drop) -> Row:
+    direction, side, _, _ = WAYS[way]
+    columns: dict[str, Value] = {
+        "direction": direction, "priority": PRIORITY, "match": f'{side} == "{leg.port_id}" && {match(drop, way)}',
+        "action": "drop", "name": drop.rule_id,
+    }  # fmt: skip
+    key = f"{leg.port_id}/{way}/{digest(str(columns['match']) + drop.rule_id)}"
+    return Row("ACL", key, names.owner(*DOOR), columns, frozenset({(names.SWITCH, leg.network_id, "acls")}))
 
 
 def acls(network: str, way: str, drops: Sequence[Drop]) -> list[Row]:

@@ -16,6 +16,7 @@ class EdgeOpening(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     way: Mapped[str] = mapped_column(index=True)  # kind, id and prefix
+    thing_id: Mapped[str] = mapped_column(default="", index=True)  # that makes the way
     project_id: Mapped[str] = mapped_column(index=True)
     address: Mapped[str]  # that the world outside sends to
     port_id: Mapped[str] = mapped_column(default="", index=True)  # that it leads to

@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 SHARE = 10  # times as long as a look took it rests, so that a large cloud is not kept busy by it
 OPERATOR = {"doorman_rule", "doorman_exception"}  # kinds whose change may concern everybody
-MOST_PROJECTS = 50  # at a time; beyond, everything is looked at
+SINGLE = {"port", "floating_ip", "port_forwarding"}  # kinds whose change concerns the ways that have to do with them
+STRANGERS = ("identity", "image")  # services that change nothing of it
+MOST_PROJECTS, MOST_IDS = 50, 400  # at a time; beyond, everything is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ def record(db: Session, wanted: Found, before: Sequence[Any], now: float, events
     def add(key: Open, span: tuple[int, int], rules: list[Json], since: float, event_id: int | None) -> None:
         coming.append(
             {
-                "way": key.way, "project_id": key.project_id, "address": key.address, "port_id": key.port_id,
+                "way": key.way, "thing_id": key.way.split("/")[1], "project_id": key.project_id,
+                "address": key.address, "port_id": key.port_id,
                 "protocol": key.protocol, "source": key.source, "port_min": span[0], "port_max": span[1],
                 "decided_by": rules, "since": since, "event_id": event_id,
             }
@@ -142,41 +145,11 @@ class EdgeWatch(Lane):
             newest = db.scalar(select(func.max(Event.id))) or 0
             if newest == self.last:
                 return 0
-            projects = None if self.last is None else self.concerned(db, self.last)
-        if projects != set():
-            self.look(database, projects)
+            concern = EVERYTHING if self.last is None else concern_of(db, self.last)
+        if concern is EVERYTHING or concern.projects or concern.ids:
+            look(database, concern)
         self.last = newest
         return 1
-
-    def concerned(self, db: Session, last: int) -> set[str] | None:
-        """Projects whose edge may be another now; None for all."""
-        query = select(Event.kind, Event.target_project_id, Event.project_id).where(Event.id > last).distinct()
-        found: set[str] = set()
-        for kind, target, project in db.execute(query):
-            if kind in OPERATOR:
-                return None
-            found |= {target, project} - {""}
-        return found if len(found) <= MOST_PROJECTS else None
-
-    def look(self, database: Database, projects: set[str] | None) -> None:
-        """Read and judge in one consistent state, then write what differs."""
-        with database.read() as db:
-            now = database.clock()
-            each: Iterable[str | None] = [None] if projects is None else sorted(projects)
-            found = {way.key: way for project in each for way in ways(db, project)}
-            ports = frozenset(id for way in found.values() for id in way.port_ids)
-            floating = frozenset(way.floatingip_id for way in found.values() if way.floatingip_id)
-            scope = None if projects is None else Scope(port_ids=ports, floating_ids=floating)
-            wanted = openings(picture(db, scope), found.values())
-            newest = select(Event.target_project_id, func.max(Event.id)).group_by(Event.target_project_id)
-            query = select(EdgeOpening.__table__)
-            if projects is not None:
-                newest = newest.where(Event.target_project_id.in_(projects))
-                query = query.where(EdgeOpening.project_id.in_(projects))
-            events = {row.target_project_id: row[1] for row in db.execute(newest)}
-            before = db.execute(query).all()
-        with database.transaction() as db:
-            record(db, wanted, before, now, events)
 
     def run(self, database: Database, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -187,3 +160,57 @@ class EdgeWatch(Lane):
                 log.exception("edge")
             took = time.monotonic() - begun
             stop.wait(max(LOOK_SECONDS, SHARE * took))
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """What some events may have changed: everything of these projects, and whatever has to do with these things."""
+
+    projects: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+
+
+EVERYTHING = Concern()
+
+
+def concern_of(db: Session, last: int) -> Concern:
+    """Of the events after the last one that was looked at."""
+    query = select(Event.kind, Event.target_id, Event.target_project_id, Event.project_id)
+    query = query.where(Event.id > last, Event.service.not_in(STRANGERS))
+    projects: set[str] = set()
+    ids: set[str] = set()
+    for kind, id, target, project in db.execute(query):
+        if kind in OPERATOR:
+            return EVERYTHING
+        if kind in SINGLE:
+            ids.add(id)
+        else:
+            projects |= {target, project} - {""}
+    if len(projects) > MOST_PROJECTS or len(ids) > MOST_IDS:
+        return EVERYTHING
+    return Concern(frozenset(projects), frozenset(ids))
+
+
+def look(database: Database, concern: Concern) -> None:
+    """Read and judge in one consistent state, then write what differs."""
+    with database.read() as db:
+        now = database.clock()
+        query = select(EdgeOpening.__table__)
+        found = ways(db)
+        scope = None
+        if concern is not EVERYTHING:
+            found = [way for way in found if way.project_id in concern.projects or way.related & concern.ids]
+            mine = EdgeOpening.project_id.in_(concern.projects) | EdgeOpening.way.in_([way.key for way in found])
+            mine |= EdgeOpening.port_id.in_(concern.ids) | EdgeOpening.thing_id.in_(concern.ids)
+            query = query.where(mine)
+            ports = frozenset(id for way in found for id in way.port_ids)
+            scope = Scope(ports, frozenset(way.floatingip_id for way in found if way.floatingip_id))
+        before = db.execute(query).all()
+        wanted = openings(picture(db, scope), found)
+        projects = {way.project_id for way in found}
+        newest = select(Event.target_project_id, func.max(Event.id)).group_by(Event.target_project_id)
+        events = {
+            row.target_project_id: row[1] for row in db.execute(newest.where(Event.target_project_id.in_(projects)))
+        }
+    with database.transaction() as db:
+        record(db, wanted, before, now, events)

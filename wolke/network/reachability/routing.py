@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from wolke.network.doorman.legs import behind
 from wolke.network.reachability.filters import Flow
 from wolke.network.reachability.picture import GATEWAY_OWNER, Forwarding, Ip, Net, Packet, Picture, Port, Router
 from wolke.network.reachability.verdict import ADDRESS_SCOPE, ROUTE, Thing, blocked, thing
@@ -31,6 +32,16 @@ def gateways(picture: Picture, router: Router) -> list[Port]:
 
 def net_of(picture: Picture, subnet_id: str) -> Net:
     return picture.subnets[subnet_id].net
+
+
+def leads_behind(picture: Picture, router: Router, port: Port, address: Ip) -> bool:
+    """Whether an address is behind a router, as seen from one of its inner ports on a network that has a door."""
+    if port.network_id not in picture.door.networks or port.device_owner == GATEWAY_OWNER:
+        return False
+    others = [leg for leg in picture.legs.get(router.id, ()) if leg.device_owner != GATEWAY_OWNER and leg.id != port.id]
+    nets = [net_of(picture, id) for leg in others for _, id in leg.addresses]
+    routes = [(route.destination, route.nexthop) for route in router.routes]
+    return any(address in net for net in behind(nets, routes))
 
 
 def ways(picture: Picture, router: Router, packet: Packet) -> list[Way]:
@@ -159,3 +170,16 @@ class Translations:
             return packet.version == 4
         own = any(nat.port_id == gateway.id and nat.outside == packet.destination for nat in router.source_nats)
         return own and packet.flow in self.sources[router.id]
+
+    def stays_on_host(self, router: Router, gateway: Port, packet: Packet) -> bool:
+        """Whether what loops back does so on one host. Else, or where nobody knows, it crosses the external network between two."""
+        carrier = router.carriers.get(gateway.id, "")
+
+        def host(address: Ip) -> str:
+            one = self.picture.floating_by_address.get(address)
+            if not (one and one.fixed and one.port_id and router.distributed):
+                return carrier
+            port = self.picture.ports.get(one.port_id)
+            return port.host if port else ""
+
+        return bool(host(packet.source)) and host(packet.source) == host(packet.destination)

@@ -22,7 +22,7 @@ from wolke.network.reachability.filters import (
 )
 from wolke.network.reachability.guests import handed_on_by, way_of_guest
 from wolke.network.reachability.picture import FLOATING_OWNER, GATEWAY_OWNER, Ip, Network, Packet, Picture, Port, Router
-from wolke.network.reachability.routing import Translations, check_scopes, gateways, ways
+from wolke.network.reachability.routing import Translations, check_scopes, gateways, leads_behind, ways
 from wolke.network.reachability.verdict import (
     ADMIN_DOWN,
     FLOATING_IP,
@@ -253,7 +253,7 @@ class Walk:
         here = thing("router", router)
         gateway = port.device_owner == GATEWAY_OWNER
         if not looped:
-            if gateway:
+            if gateway or leads_behind(self.picture, router, port, packet.destination):
                 pass_door(self.picture, port, "ingress", packet, router.project_id)
             if rule := pass_router_port(self.picture, port, "ingress", packet):
                 self.hop(thing("port", port), "let into the router", packet, rule)
@@ -299,15 +299,20 @@ class Walk:
         self, router: Router, port: Port, packet: Packet, nexthop: Ip
     ) -> tuple[Port | Router | None, Thing, Packet]:
         self.check_router(port)
-        network = self.picture.networks[port.network_id]
+        network, loops = self.picture.networks[port.network_id], False
         if port.device_owner == GATEWAY_OWNER:
             packet = self.rewritten(thing("router", router), packet, *self.translations.outward(router, port, packet))
             self.left_by = router
-            if self.translations.loops_back(router, port, packet):
+            loops = self.translations.loops_back(router, port, packet)
+            if loops and self.translations.stays_on_host(router, port, packet):
                 return self.into_router(port, packet, looped=True)
+            pass_door(self.picture, port, "egress", packet, router.project_id)
+        elif leads_behind(self.picture, router, port, packet.source):
             pass_door(self.picture, port, "egress", packet, router.project_id)
         if rule := pass_router_port(self.picture, port, "egress", packet):
             self.hop(thing("port", port), "let out of the router", packet, rule)
+        if loops:
+            return self.into_router(port, packet)
         return self.across(network, packet, nexthop)
 
     # The world outside -----------------------------------------------------------------------------------------------
