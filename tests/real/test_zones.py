@@ -14,7 +14,7 @@ from tests.real.packets import Packets
 from tests.real.tenants import Server, Tenant, ask, pings
 from wolke.lab import Lab, wait_for
 from wolke.lab.furnish import administrator
-from wolke.lab.site import ADDRESS, Machine, Site, frames
+from wolke.lab.site import ADDRESS, SPARE, Machine, Site, frames
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 SECONDS = 40
@@ -281,6 +281,42 @@ def test_a_projects_network_and_a_vlan_are_one(operator: Operator, tmp_path: Pat
     assert red.api.client.delete(f"/wolke/v1/zones/{zone['id']}/stretches/{network['id']}").status_code == 204
     assert soon(lambda: not pings(one.guest, "10.5.0.200"))
     assert soon(lambda: pings(one.guest, two.address()))
+
+
+def test_a_flat_zone_is_its_physical_network(operator: Operator) -> None:
+    zone = operator.declare(name="lab", type="flat", physical_network=SPARE)
+    red = operator.tenant("red")
+    operator.grant(zone, red)
+    one, two = guests(red, red.network("10.6.0.0/24", **on(zone)))
+    server = operator.machine(operator.site.server("onspare", "10.6.0.200/24", bridge=f"site-{SPARE}"))
+    tagged = operator.machine(operator.site.server("tagged", "10.6.0.201/24", vlan=5, bridge=f"site-{SPARE}"))
+    elsewhere = operator.machine(operator.site.server("onpublic", "10.6.0.202/24"))
+    assert soon(lambda: pings(one.guest, "10.6.0.200")) and soon(lambda: pings(server, two.address()))
+    assert not pings(tagged, one.address()) and not pings(elsewhere, one.address())
+
+
+def test_an_external_network_on_a_zone_carries_floating_ips(operator: Operator) -> None:
+    zone = operator.declare(**VLAN)
+    red = operator.tenant("red")
+    body = {"name": "outside", "router:external": True, **on(zone), "provider:segmentation_id": 160}
+    call = operator.api.client.post
+    outside = call("/network/v2.0/networks", json={"network": body}).json()["network"]
+    pool = {"allocation_pools": [{"start": "10.7.0.10", "end": "10.7.0.99"}]}
+    subnet = {"network_id": outside["id"], "cidr": "10.7.0.0/24", "ip_version": 4, "enable_dhcp": False, **pool}
+    assert call("/network/v2.0/subnets", json={"subnet": subnet}).status_code == 201
+    try:
+        red.public = outside
+        network = red.network("10.8.0.0/24")
+        red.router(network)
+        one, two = guests(red, network)
+        server = operator.machine(operator.site.server("gate", "10.7.0.1/24", vlan=160))
+        assert soon(lambda: pings(two.guest, "10.7.0.1"))  # by source NAT
+        floating = red.create("floatingip", floating_network_id=outside["id"], port_id=one.port["id"])
+        assert soon(lambda: pings(server, floating["floating_ip_address"]))
+    finally:
+        red.end()
+        operator.tenants.remove(red)
+        assert operator.api.client.delete(f"/network/v2.0/networks/{outside['id']}").status_code == 204
 
 
 def test_an_agent_that_dies_in_the_middle_goes_on(operator: Operator) -> None:
