@@ -162,3 +162,16 @@ def test_an_operator_says_where_floating_ips_are_answered_while_the_router_is_do
     assert (shown["distributed"], shown["ha"]) == (False, False)
     assert facts() == (False, 1)
     assert "distributed" not in net.show("router", router["id"])
+
+
+def test_idle_ones_go_when_their_network_is_closed(
+    cloud: Cloud, net: Net, outside: Any, router: Any, floating: Any
+) -> None:
+    idle = net.create("floatingip", floating_network_id=outside["id"])
+    close = {"network": {"router:external": False}}
+    net.refused("PUT", f"networks/{outside['id']}", 409, "ExternalNetworkInUse", by=cloud.admin, json=close)
+    assert net.show("floatingip", idle["id"])["id"] == idle["id"]
+    net.delete("floatingip", floating["id"])
+    net.update("router", router["id"], external_gateway_info=None)
+    net.update("network", outside["id"], by=cloud.admin, **{"router:external": False})
+    net.refused("GET", f"floatingips/{idle['id']}", 404, "FloatingIPNotFound")

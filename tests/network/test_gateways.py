@@ -84,6 +84,18 @@ def test_the_first_gateway_s_place_is_taken_when_it_goes(
     assert net.show("router", router["id"])["external_gateway_info"] is None
 
 
+def test_a_client_that_says_nothing_changes_nothing(net: Net, router: Any) -> None:
+    before = net.show("router", router["id"])
+    for verb, body in (
+        ("remove", {"external_gateways": {}}),
+        ("remove", {}),
+        ("add", {"external_gateways": []}),
+        ("update", {}),
+    ):
+        answer = net.send("PUT", f"routers/{router['id']}/{verb}_external_gateways", json={"router": body})
+        assert answer.json()["router"]["external_gateways"] == before["external_gateways"], verb
+
+
 def test_a_gateway_that_is_told_another_address_stays_the_same_port(
     cloud: Cloud, net: Net, outside: Any, router: Any
 ) -> None:

@@ -118,11 +118,12 @@ def second(lab: Lab) -> Iterator[tuple[dict[str, Any], Machine]]:
         one.terminate()
         one.wait()
     assert client.delete(f"/network/v2.0/networks/{network['id']}").is_success
+    site.remove(upstream)
     site.down()
 
 
 def test_several_gateways_share_the_way_out(
-    lab: Lab, tenant: Callable[[str], Tenant], second: tuple[dict[str, Any], Machine]
+    lab: Lab, second: tuple[dict[str, Any], Machine], tenant: Callable[[str], Tenant]
 ) -> None:
     red = tenant("red")
     network = red.network("10.0.0.0/24")
@@ -158,7 +159,7 @@ def test_several_gateways_share_the_way_out(
 
 
 def test_a_router_answers_for_addresses_behind_it(
-    lab: Lab, tenant: Callable[[str], Tenant], second: tuple[dict[str, Any], Machine]
+    lab: Lab, second: tuple[dict[str, Any], Machine], tenant: Callable[[str], Tenant]
 ) -> None:
     """NDP proxy: the project's network is on the operator's link, for all that his router knows."""
     red = tenant("red")

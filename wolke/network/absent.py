@@ -53,7 +53,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     "There is no external name service to publish to.": ("dns-integration-domain-keywords", "subnet-dns-publish-fixed-ip"),
     "Not there yet; clients use what they find instead.": (
-        "availability_zone_filter", "floating-ip-distributed", "floatingip-autodelete-internal", "l3-port-ip-change-not-allowed",
+        "availability_zone_filter", "floating-ip-distributed", "l3-port-ip-change-not-allowed",
         "network-cascade-delete", "network-ip-availability-details", "project-default-networks", "quota-check-limit-default",
         "security-groups-default-statefulness", "subnet-external-network",
     ),

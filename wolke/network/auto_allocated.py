@@ -60,7 +60,9 @@ def show(ctx: Ctx) -> Json:
     project_id = asked(ctx, get)
     if "dry-run" in ctx.query.getlist("fields"):
         ground(ctx)
-        return shown(project_id, "dry-run=pass")
+        passed = shown(project_id, "dry-run=pass")
+        passed["auto_allocated_topology"]["dry_run"] = "pass"  # which is what clients look for
+        return passed
     there = ctx.db.get(AutoAllocatedTopology, project_id)
     if there:
         return shown(project_id, there.network_id)
@@ -113,7 +115,7 @@ def made(ctx: Ctx, project_id: str) -> AutoAllocatedTopology:
     there = AutoAllocatedTopology(project_id=project_id, network_id=inside.id, router_id=router.id)
     ctx.db.add(there)
     ctx.db.flush()
-    ctx.changed = (AutoAllocatedTopology.__tablename__, inside.id, project_id)
+    ctx.note(AutoAllocatedTopology.__tablename__, inside.id, project_id)
     return there
 
 
@@ -123,7 +125,7 @@ def remove(ctx: Ctx) -> None:
     project_id = asked(ctx, delete)
     lock(ctx.db, f"auto_allocated_topology/{project_id}")
     there = ctx.db.get(AutoAllocatedTopology, project_id)
-    ctx.changed = (AutoAllocatedTopology.__tablename__, there.network_id if there else "", project_id)
+    ctx.note(AutoAllocatedTopology.__tablename__, there.network_id if there else "", project_id)
     if there is None:
         return
     if there.router_id and (router := ctx.db.get(Router, there.router_id)):

@@ -47,6 +47,7 @@ EXTENSIONS = {
     "floating-ip-port-forwarding-description": "Floating IP Port Forwarding new attribute description",
     "floating-ip-port-forwarding-detail": "Floating IP port forwarding detail",
     "floating-ip-port-forwarding-port-ranges": "Floating IP Port Forwarding support port ranges",
+    "floatingip-autodelete-internal": "Autodelete floating IPs of internal networks",
     "floatingip-pools": "Floating IP Pools Extension",
     "ip-substring-filtering": "IP address substring filtering",
     "ip_allocation": "IP Allocation",

@@ -17,6 +17,7 @@ Hook = Callable[[Session, Sequence[str]], None]
 port_comes: list[Callable[[Ctx, Any, Any], None]] = []  # with the network and the new port's row; may refuse by raising
 port_goes: list[Hook] = []  # with ids, before the rows are deleted; may refuse by raising
 port_changed: list[Hook] = []  # with ids: addresses, MAC, groups or name
+network_closes: list[Callable[[Session, str], None]] = []  # with its id, before it leads outside no more
 network_goes: list[Callable[[Session, str], None]] = []  # with its id, before its ports are looked at
 network_opened: list[Callable[[Session, str], None]] = []  # with its id: whom it is for, or where it leads, has changed
 hosts_change: list[

@@ -300,3 +300,4 @@ def network_goes(db: Session, network_id: str) -> None:
 hooks.port_goes.append(ports_gone)
 hooks.port_changed.append(ports_changed)
 hooks.network_goes.append(network_goes)
+hooks.network_closes.append(network_goes)

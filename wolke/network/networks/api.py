@@ -141,7 +141,10 @@ def usable(ctx: Ctx, id: str) -> Network:
 
 def target(ctx: Ctx, project_id: str, network: Any) -> policy.Target:
     """What the rules of something that is to be put on a network look at."""
-    shared = bool(rbac.shared_with(ctx.db, "network", [network.id], project_id)) or rights.opens(ctx, network.id)
+    others = network.project_id != project_id
+    shared = others and (
+        bool(rbac.shared_with(ctx.db, "network", [network.id], project_id)) or rights.opens(ctx, network.id)
+    )
     return policy.Target(project_id, network=network, shared=shared)
 
 
@@ -246,6 +249,8 @@ def update(ctx: Ctx, network: Network, body: Update) -> None:
     if body.shared is not UNSET:
         share(ctx, network, body.shared)
     if body.external is False and network.external:
+        for listener in hooks.network_closes:
+            listener(ctx.db, network.id)
         no_gateways(ctx.db, network)
         rbac.close(ctx, "network", network, rbac.EXTERNAL)
         opened(ctx, network)
@@ -334,7 +339,8 @@ def no_gateways(db: Session, network: Network) -> None:
 
 def ways_out(db: Session, network_id: str) -> set[str]:
     """The projects that have a router's gateway or a floating IP on a network."""
-    routers = select(Router.project_id).where(Router.external_network_id == network_id)
+    routers = select(Router.project_id).join(Port, Port.device_id == Router.id)
+    routers = routers.where(Port.network_id == network_id, Port.device_owner == "network:router_gateway")
     floating = select(FloatingIp.project_id).where(FloatingIp.floating_network_id == network_id)
     return {*db.scalars(routers.distinct()), *db.scalars(floating.distinct())}
 

@@ -155,7 +155,12 @@ def remove_routes(ctx: Ctx, router: Router, body: Routes) -> None:
 
 
 def of_gateways(name: str, act: Callable[[Ctx, Router, Sequence[Gateway], str], None]) -> Any:
-    return lambda ctx, router, body: act(ctx, router, body.external_gateways, f"{name}:external_gateways")
+    def call(ctx: Ctx, router: Router, body: Gateways) -> None:
+        if body.external_gateways is not UNSET:
+            wanted = body.external_gateways if isinstance(body.external_gateways, list) else []
+            act(ctx, router, wanted, f"{name}:external_gateways")
+
+    return call
 
 
 declare("add_extraroutes", "Add routes to a router; those that are there already stay", Routes, add_routes)

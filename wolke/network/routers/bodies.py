@@ -22,8 +22,12 @@ class Gateway(Body):
         return self.external_fixed_ips if isinstance(self.external_fixed_ips, list) else []
 
 
+class Nothing(Body):
+    """``{}``, as the client of the command line spells an empty list."""
+
+
 class Gateways(Body):
-    external_gateways: list[Gateway]
+    external_gateways: list[Gateway] | Nothing | UnsetType = UNSET
 
 
 class Route(Body):
