@@ -428,6 +428,10 @@ def test_a_projects_network_reaches_out_and_comes_back(zones: Zones) -> None:
     assert cloud.member.post(url, json=theirs).status_code == 404
     on_zone = {"stretch": {"network_id": zones.network(zone, by=cloud.member)["id"]}}
     assert "network_id" in cloud.member.post(url, json=on_zone).json()["error"]["message"]
+    url_of = f"{ZONES}/{zone['id']}"
+    assert "mtu" in cloud.admin.put(url_of, json={"zone": {"mtu": 1400}}).json()["error"]["message"]
+    net.update("network", network["id"], mtu=1300)
+    assert cloud.admin.put(url_of, json={"zone": {"mtu": 1400}}).status_code == 409  # the other one of 1500 stays
     outside = {"stretch": {"network_id": net.network()["id"], "segmentation_id": 7}}
     assert "segmentation_id" in cloud.member.post(url, json=outside).json()["error"]["message"]
 
@@ -540,3 +544,19 @@ def test_a_host_that_leaves_is_no_end_of_tunnels_any_more(zones: Zones) -> None:
     cloud.settle()
     assert cloud.hosts["h1"].agent.wanted.zones[0].vteps == ("100.64.0.11",)
     assert [one["host"] for one in zones.show(zone["id"])["hosts"]] == ["h1"]
+
+
+def test_a_stretched_network_is_no_larger_than_its_zone(zones: Zones) -> None:
+    cloud, net = zones.cloud, zones.net
+    zone = zones.make(**{**VLAN, "mtu": 1400})
+    zones.grant(zone, level="create")
+    network = net.network()
+    url = f"{ZONES}/{zone['id']}/stretches"
+    refused = cloud.member.post(url, json={"stretch": {"network_id": network["id"]}})
+    assert refused.status_code == 400 and "1442" in refused.json()["error"]["message"]
+    net.update("network", network["id"], mtu=1400)
+    assert cloud.member.post(url, json={"stretch": {"network_id": network["id"]}}).status_code == 201
+    net.refused("PUT", f"networks/{network['id']}", 400, "InvalidInput", json={"network": {"mtu": 1442}})
+    assert cloud.admin.put(f"{ZONES}/{zone['id']}", json={"zone": {"mtu": 1399}}).status_code == 409
+    net.delete("network", network["id"])
+    assert cloud.admin.delete(f"{ZONES}/{zone['id']}").status_code == 204

@@ -143,7 +143,7 @@ def target(ctx: Ctx, project_id: str, network: Any) -> policy.Target:
     """What the rules of something that is to be put on a network look at."""
     others = network.project_id != project_id
     shared = others and (
-        bool(rbac.shared_with(ctx.db, "network", [network.id], project_id)) or rights.opens(ctx, network.id)
+        bool(rbac.shared_with(ctx.db, "network", [network.id], project_id)) or rights.opens(ctx, network)
     )
     return policy.Target(project_id, network=network, shared=shared)
 

@@ -53,8 +53,8 @@ def place(ctx: Ctx, network: Network, type: str, physical: str, segment: int) ->
     if type == "vlan" and not 1 <= segment <= 4094:
         raise errors.InvalidInput("provider:segmentation_id of a vlan network must be in the range (1 through 4094)")
     network.network_type, network.physical_network = type or "geneve", physical
-    segments.refuse_site_segment(ctx.db, physical, type, segment)
     lock(ctx.db, "network/segments")
+    segments.refuse_site_segment(ctx.db, physical, type, segment)
     taken = select(Network.id).where(Network.network_type == network.network_type)
     taken = taken.where(Network.physical_network == physical)
     if network.network_type == "flat":
@@ -76,7 +76,8 @@ def largest_mtu(db: Session, config: Config, network: Network) -> int:
         return zone.mtu
     if network.physical_network:
         return config.physical_networks[network.physical_network].mtu
-    return overlay_mtu(config)
+    stretched = segments.over(db, network.id)
+    return min(overlay_mtu(config), stretched.mtu) if stretched else overlay_mtu(config)
 
 
 def checked_mtu(asked: int, largest: int) -> int:

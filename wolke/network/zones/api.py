@@ -126,7 +126,7 @@ def update(ctx: Ctx, zone: Zone, body: Update) -> None:
         setattr(zone, name, value)
     with ctx.db.no_autoflush:
         zone.mtu = bodies.checked_mtu(zone.mtu if body.mtu is UNSET else body.mtu, zone, config)
-        refuse_larger_networks(ctx.db, zone, [row.network_id for row in standing if not row.stretched])
+        refuse_larger_networks(ctx.db, zone, [row.network_id for row in standing])
         refuse_site_name(ctx, zone)
         segments.refuse_meeting(ctx.db, zone)
     tell_hosts(ctx.db)

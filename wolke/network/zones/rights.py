@@ -81,9 +81,11 @@ def opened(ctx: Ctx) -> ColumnElement[bool]:
     return Network.id.in_(select(ZoneSegment.network_id).where(operators, ZoneSegment.zone_id.in_(zones)))
 
 
-def opens(ctx: Ctx, network_id: str) -> bool:
+def opens(ctx: Ctx, network: Any) -> bool:
     """Whether the caller may put ports on a network by a right on its zone."""
-    return ctx.db.execute(select(Network.id).where(Network.id == network_id, opened(ctx))).first() is not None
+    if not network.physical_network:
+        return False
+    return ctx.db.execute(select(Network.id).where(Network.id == network.id, opened(ctx))).first() is not None
 
 
 def own_networks(ctx: Ctx, ids: Sequence[str]) -> set[str]:

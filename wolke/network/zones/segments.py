@@ -27,6 +27,12 @@ def named(db: Session, name: str) -> Zone | None:
     return db.scalar(select(Zone).where(Zone.name == name)) if name else None
 
 
+def over(db: Session, network_id: str | None) -> Zone | None:
+    """The zone that a network stands on or is stretched over."""
+    query = select(Zone).join(ZoneSegment, ZoneSegment.zone_id == Zone.id)
+    return db.scalar(query.where(ZoneSegment.network_id == network_id)) if network_id else None
+
+
 def tell_hosts(db: Session) -> None:
     for listener in hooks.hosts_change:
         listener(db)
@@ -172,6 +178,7 @@ def overlap(one: Ranges, other: Ranges) -> int:
 def refuse_meeting(db: Session, zone: Zone) -> None:
     """Raises ZoneConflict: another zone, or a network of the site, has what this one would take."""
     lock(db, "zones")
+    lock(db, "network/segments")
     beside = list(db.scalars(select(Zone).where(Zone.id != zone.id)))
     for other in beside:
         if other.name == zone.name:
