@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cloud
+from tests.conftest import RED, Cloud
 from tests.network.conftest import Net
 
 
@@ -137,6 +137,18 @@ def test_wrong_logs(cloud: Cloud, net: Net, port: Any, given: Any, status: int, 
     body = {"log": {"resource_type": "security_group", **given}}
     assert says in net.refused("POST", "log/logs", status, type, json=body, by=cloud.admin)
     assert net.send("GET", "log/logs", by=cloud.admin).json() == {"logs": []}
+
+
+def test_a_project_s_manager_logs_its_own_things_alone(cloud: Cloud, net: Net, group: Any, port: Any) -> None:
+    theirs = net.create("security_group", by=cloud.stranger, name="theirs")["id"]
+    give = {"object_type": "security_group", "object_id": theirs, "target_tenant": RED, "action": "access_as_shared"}
+    assert net.send("POST", "rbac-policies", by=cloud.stranger, json={"rbac_policy": give}).status_code == 201
+    manager = cloud.client("manager")
+    body = {"resource_type": "security_group", "resource_id": theirs}
+    net.refused("POST", "log/logs", 404, "ResourceNotFound", by=manager, json={"log": body})
+    body["resource_id"] = group["id"]
+    made = net.send("POST", "log/logs", by=manager, json={"log": body})
+    assert made.status_code == 201 and made.json()["log"]["project_id"] == RED
 
 
 def test_members_leave_no_lines(cloud: Cloud, net: Net, group: Any) -> None:

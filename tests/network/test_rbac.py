@@ -39,6 +39,7 @@ def test_a_network_is_shared_with_one_project_and_taken_back(cloud: Cloud, net: 
     subnet = net.subnet(network)
     assert network["id"] not in seen(net, cloud, "networks")
     one = share(net, network)
+    assert net.show("network", network["id"])["revision_number"] == network["revision_number"] + 1
     assert one == {
         "id": one["id"], "project_id": RED, "tenant_id": RED, "object_type": "network", "object_id": network["id"],
         "action": "access_as_shared", "target_tenant": BLUE,

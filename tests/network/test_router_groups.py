@@ -187,7 +187,7 @@ def test_wrong_groups_on_interfaces(cloud: Cloud, net: Net, group: Any, interfac
     assert net.show("port", interface["id"])["security_groups"] == []
 
 
-def test_a_shared_group_guards_another_project_s_router(cloud: Cloud, net: Net, group: Any) -> None:
+def test_a_shared_group_guards_another_project_s_router(cloud: Cloud, net: Net, group: Any, public: Any) -> None:
     network = net.create("network", by=cloud.stranger, name="theirs")
     subnet = net.create("subnet", by=cloud.stranger, network_id=network["id"], cidr="10.0.0.0/24", ip_version=4)
     router = net.create("router", by=cloud.stranger, name="theirs")
@@ -204,6 +204,12 @@ def test_a_shared_group_guards_another_project_s_router(cloud: Cloud, net: Net, 
         group["id"]
     ]
     net.refused("DELETE", f"rbac-policies/{policy['id']}", 409, "RbacPolicyInUse")
+    net.update("port", port, by=cloud.stranger, security_groups=[])
+    info = {"network_id": public["id"], "security_groups": [group["id"]]}
+    net.update("router", router["id"], by=cloud.stranger, external_gateway_info=info)
+    net.refused("DELETE", f"rbac-policies/{policy['id']}", 409, "RbacPolicyInUse")
+    net.update("router", router["id"], by=cloud.stranger, external_gateway_info=None)
+    assert net.send("DELETE", f"rbac-policies/{policy['id']}").status_code == 204
 
 
 def test_a_log_of_an_interface(cloud: Cloud, net: Net, group: Any, interface: Any) -> None:

@@ -78,13 +78,13 @@ def add(ctx: Ctx, router: Router, body: Interface) -> Json:
     gateways_change(ctx.db, [network.id])
     if network.external and not ctx.caller.is_admin and network.project_id != ctx.caller.project_id:
         raise BadRequest(f"Bad router request: network {network.id} is not one of this project's.")
-    if subnet.project_id != ctx.caller.project_id and not ctx.caller.is_admin:
-        # a network of everybody's keeps its gateway address; who is trusted by name may be the gateway, as with Neutron
-        if ctx.caller.project_id not in rbac.targets(ctx.db, "network", network.id):
-            raise BadRequest(
-                f"Bad router request: Cannot add interface to router because subnet {subnet.id} is not owned by project making"
-                " the request."
-            )
+    # a network of everybody's keeps its gateway address; who is trusted by name may be the gateway, as with Neutron
+    trusted = {subnet.project_id} | rbac.targets(ctx.db, "network", network.id)
+    if ctx.caller.project_id not in trusted and not ctx.caller.is_admin:
+        raise BadRequest(
+            f"Bad router request: Cannot add interface to router because subnet {subnet.id} is not owned by project making"
+            " the request."
+        )
     present = legs(ctx, router.id)
     check_room(present, [subnet])
     if subnet.ip_version == 6:
