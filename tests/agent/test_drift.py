@@ -26,6 +26,7 @@ class Bridge:
         self.computed = 1
         self.asked = 0  # for all lines
         self.listens = True
+        self.shut: set[int] = set()
 
     def count(self) -> int | None:
         return None if self.there is None else len(self.there) + self.learnt
@@ -39,6 +40,10 @@ class Bridge:
 
     def compute(self, *wanted: str) -> None:
         self.computed, self.wanted, self.there = self.computed + 1, set(wanted), set(wanted)
+
+    def shut_routers(self, ports: Any) -> bool:
+        self.shut = set(ports)
+        return True
 
     def reinstall(self) -> bool:
         if self.listens:
@@ -132,6 +137,20 @@ def test_a_flow_that_was_changed_in_place_is_found_by_the_look_at_each(scene: Sc
     assert scene.bridge.there == scene.bridge.wanted
     [one] = scene.control.picture.drift
     assert [detail.partition(":")[0] for detail in one.details] == ["foreign", "missing"]
+
+
+def test_guests_may_not_advertise_routers_unless_their_port_security_is_off(scene: Scene) -> None:
+    scene.host.switch.add_port("br-int", "tapa", "port-a")
+    scene.host.switch.add_port("br-int", "tapb", "port-b")
+    scene.pass_time(1)
+    assert scene.bridge.shut == {1, 2}
+    scene.control.want(routing_ports=("port-b",))
+    scene.pass_time(1)
+    assert scene.bridge.shut == {1}
+    scene.bridge.shut = set()  # ovn-controller has written everything anew
+    scene.bridge.compute(A, B, C)
+    scene.pass_time(1)
+    assert scene.bridge.shut == {1} and scene.told == []
 
 
 def test_what_ovn_controller_changes_and_what_the_switch_learns_is_no_drift(scene: Scene) -> None:

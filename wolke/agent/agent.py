@@ -119,7 +119,13 @@ class Agent:
             fabric=fabric,
         )
         self.drift = Drifts(
-            switch, expected=self.expected, mend=self._mend, changed=self.changed, clock=clock, flows=flows
+            switch,
+            expected=self.expected,
+            mend=self._mend,
+            changed=self.changed,
+            clock=clock,
+            flows=flows,
+            routing=lambda: self.wanted.routing_ports,
         )
         self.dismissed = False
         self.configure_due = 0.0

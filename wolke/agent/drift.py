@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -30,6 +30,7 @@ class Flows(Protocol):
     def lines(self) -> frozenset[str] | None: ...
     def activity(self) -> str | None: ...
     def reinstall(self) -> bool: ...
+    def shut_routers(self, ports: Iterable[int]) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Drifts:
     expected : None as long as nothing is known
     mend : gives the virtual switch its settings again
     flows : None where there are none to look at
+    routing : logical ports that may advertise routers
     wall : unix seconds, for whoever reads when it was
     """
 
@@ -63,14 +65,19 @@ class Drifts:
         changed: Callable[[], None],
         clock: Callable[[], float],
         flows: Flows | None = None,
+        routing: Callable[[], Iterable[str]] = tuple,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.switch, self.expected, self.mend, self.changed = switch, expected, mend, changed
-        self.clock, self.flows, self.wall = clock, flows, wall
+        self.clock, self.flows, self.routing, self.wall = clock, flows, routing, wall
         self.told: tuple[seen.Drift, ...] = ()
         self.tunnels: dict[str, bool] = {}
         self.up: set[str] = set()  # tunnels that have been up
         self.began: dict[str, float] = {}  # since when BFD watches them
+        self.shut: tuple[frozenset[int], str | None] = (
+            frozenset(),
+            None,
+        )  # who may advertise nothing, at which activity
         self.switching = True
         self.rung = threading.Event()
         self.first: set[Wrong] = set()  # ports that were wrong at the last look: a guest may just have come
@@ -147,6 +154,18 @@ class Drifts:
             self.tunnels = tunnels
             self.changed()
 
+    # Guests that pretend to be routers --------------------------------------------------------------------------
+    def look_at_guests(self) -> None:
+        """OVN lets router advertisements past its ACLs: those of guests that may not send any are dropped below it."""
+        if self.flows is None:
+            return
+        allowed = self.routing()
+        shut = {number for number, port_id in self.switch.attached().items() if port_id not in allowed}
+        state = (frozenset(shut), self.flows.activity())
+        if state != self.shut and None not in state and self.flows.shut_routers(shut):
+            self.shut = state
+            self.forget()
+
     # Flows ------------------------------------------------------------------------------------------------------
     def look_at_flows(self) -> bool:
         """Compare the flows with those that were there when ovn-controller last did something; True when they were other."""
@@ -214,6 +233,7 @@ class Drifts:
         try:
             found = self.look()
             self.look_at_tunnels()
+            self.look_at_guests()
             return self.look_at_flows() or found
         except DriverError as error:
             log.debug("the virtual switch does not answer: %s", error)

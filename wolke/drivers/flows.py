@@ -13,10 +13,12 @@ import re
 import socket
 import struct
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import ovs.unixctl.client
 
+COOKIE, GUARD_PRIORITY = "0x776f6c6b65", 60000  # of our own flows; ovn-controller leaves alone what it did not write
 SECONDS = 5.0  # until a daemon must have answered
 OPENFLOW_1_0, HELLO, ECHO_REQUEST, ECHO_REPLY, STATS_REQUEST, STATS_REPLY = 1, 0, 2, 3, 16, 17
 AGGREGATE = 2
@@ -60,6 +62,22 @@ class Flows:
         """Another text whenever ovn-controller has started, or computed flows."""
         answer = asked(self.ovn, "ovn-controller", "inc-engine/show-stats", "flow_output")
         return None if answer is None else f"{daemon(self.ovn, 'ovn-controller')} {answer}"
+
+    def shut_routers(self, ports: Iterable[int]) -> bool:
+        """Drop router advertisements that come in by these OpenFlow ports, and no others; at once or not at all."""
+        lines = [f"delete cookie={COOKIE}/-1"]
+        lines += [
+            f"add table=0,cookie={COOKIE},priority={GUARD_PRIORITY},in_port={port},icmp6,icmp_type=134,actions=drop"
+            for port in sorted(ports)
+        ]
+        words = ["ovs-ofctl", "--bundle", "add-flows", f"unix:{self.ovs}/{self.bridge}.mgmt", "-"]
+        try:
+            done = subprocess.run(
+                words, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False, timeout=30
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == 0
 
     def reinstall(self) -> bool:
         """Have ovn-controller connect to the bridge again: it then replaces all flows by those that it wants, at once."""

@@ -135,6 +135,9 @@ class VirtualSwitch(Protocol):
     def tunnels(self) -> dict[str, bool]:
         """Other hosts (chassis) -> whether BFD hears them; those that BFD watches."""
 
+    def attached(self) -> dict[int, str]:
+        """OpenFlow port -> logical port, of all devices on the integration bridge that bear an iface-id."""
+
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed()`` from a thread when anything of this may be other. It must return quickly."""
 

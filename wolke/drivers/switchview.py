@@ -14,7 +14,7 @@ TABLES = {
     ROOT: ["bridges", "external_ids", "other_config", "next_cfg", "cur_cfg"],
     "Bridge": ["name", "ports", "datapath_type", "fail_mode", "other_config", "external_ids"],
     "Port": ["name", "interfaces", "tag", "vlan_mode", "protected", "other_config", "external_ids"],
-    "Interface": ["name", "type", "options", "external_ids", "error", "bfd_status"],
+    "Interface": ["name", "type", "options", "external_ids", "error", "bfd_status", "ofport"],
 }
 COUNTERS = frozenset({"next_cfg", "cur_cfg"})
 
@@ -147,4 +147,16 @@ def tunnels(view: View) -> dict[str, bool]:
         chassis = map_of(view.named("Port", name), "external_ids").get("ovn-chassis-id", "").partition("@")[0]
         if chassis:
             found[chassis] = found.get(chassis, False) or status.get("state") == "up"
+    return found
+
+
+def attached(view: View) -> dict[int, str]:
+    """OpenFlow port -> logical port, of the integration bridge."""
+    holders = view.holders()
+    found = {}
+    for (table, name), row in view.rows.items():
+        if table == "Interface" and (port_id := map_of(row, "external_ids").get("iface-id")):
+            number = one_of(row, "ofport")
+            if holders.get(name) == INTEGRATION and number not in ("", -1):
+                found[int(number)] = port_id
     return found

@@ -16,7 +16,18 @@ from wolke.drivers.laying import operations
 from wolke.drivers.layout import Layout
 from wolke.drivers.ovsdb import Link, Operation
 from wolke.drivers.rows import Refused, Unavailable
-from wolke.drivers.switchview import INTEGRATION, ROOT, TABLES, View, differences, map_of, one_of, tunnels, wrong_ports
+from wolke.drivers.switchview import (
+    INTEGRATION,
+    ROOT,
+    TABLES,
+    View,
+    attached,
+    differences,
+    map_of,
+    one_of,
+    tunnels,
+    wrong_ports,
+)
 
 IDS, CONFIG = "external_ids", "other_config"
 # A gateway that moves waits for flows that the datapath remembers: 0.5 s of outage become 0.2 s.
@@ -93,6 +104,10 @@ class VirtualSwitch:
     def tunnels(self) -> dict[str, bool]:
         with self._link.reading():
             return tunnels(self._view)
+
+    def attached(self) -> dict[int, str]:
+        with self._link.reading():
+            return attached(self._view)
 
     def watch(self, changed: Callable[[], None]) -> None:
         with self._link.lock:

@@ -192,3 +192,4 @@ class Wanted:
     zones: tuple[Zone, ...] = ()
     bgp: tuple[BgpSpeaker, ...] = ()
     ended: tuple[Ended, ...] = ()  # lately
+    routing_ports: tuple[str, ...] = ()  # logical ports that may advertise routers: their port security is off

@@ -15,7 +15,7 @@ from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.app import App
 from wolke.core.db import iso
 from wolke.image.table import Image
-from wolke.network import ended, facts
+from wolke.network import ended, facts, guard
 from wolke.network.bgp import hosts as bgp
 from wolke.network.facts import PortFacts
 from wolke.network.zones import hosts as zones
@@ -48,6 +48,7 @@ def slice_of(db: Session, app: App, host: str) -> Wanted:
         zones=zones.wanted_zones(db),
         bgp=bgp.wanted_speakers(db, app.vault, host),
         ended=ended.wanted_ended(db),
+        routing_ports=guard.routing_ports(db),
     )
 
 

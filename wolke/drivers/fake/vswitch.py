@@ -100,6 +100,10 @@ class VirtualSwitch:
         self._reach()
         return dict(self.bfd)
 
+    def attached(self) -> dict[int, str]:
+        self._reach()
+        return dict(enumerate(sorted(self.bridges.get(INTEGRATION, {}).values()), 1))
+
     def watch(self, changed: Callable[[], None]) -> None:
         self.watchers.append(changed)
 
