@@ -12,6 +12,7 @@ import pytest
 
 from tests.real.tenants import CONVERSE, SERVE, Server, Tenant, ask
 from wolke.core.db import iso
+from wolke.demo import doors
 from wolke.lab import Lab, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -244,3 +245,34 @@ def test_port_forwardings_are_judged_by_their_outer_port(lab: Lab, tenant: Calla
         red.call("POST", f"floatingips/{floating['id']}/port_forwardings", port_forwarding=body)
     shut(lab, lab.internet, floating["floating_ip_address"], "red")
     assert soon(lambda: ask(lab.internet, floating["floating_ip_address"], 2525).startswith("red"))
+
+
+def test_a_router_that_stands_outside_with_an_inner_port_is_no_way_past(
+    lab: Lab, tenant: Callable[[str], Tenant]
+) -> None:
+    red = tenant("red")
+    network = red.network("10.5.0.0/24")
+    server = red.server(network, 1, red.group(*EVERYTHING))
+    server.serve("red", tcp="25,80")
+    router = red.create("router", name="red")
+    red.call("PUT", f"routers/{router['id']}/add_router_interface", subnet_id=network["subnets"][0])
+    admin = red.admin.client
+    body = {"network_id": red.public["id"], "project_id": server.port["project_id"], "name": "leg"}
+    reply = admin.post("/network/v2.0/ports", json={"port": body})
+    assert reply.is_success, reply.text
+    leg = reply.json()["port"]
+    reply = admin.put(f"/network/v2.0/routers/{router['id']}/add_router_interface", json={"port_id": leg["id"]})
+    assert reply.is_success, reply.text
+    outer = next(fixed["ip_address"] for fixed in leg["fixed_ips"] if "." in fixed["ip_address"])
+    lab.internet.run(["ip", "route", "replace", "10.5.0.0/24", "via", outer])
+    try:
+        shut(lab, lab.internet, server.address(), "red")
+    finally:
+        lab.internet.run(["ip", "route", "delete", "10.5.0.0/24"], check=False)
+        admin.put(f"/network/v2.0/routers/{router['id']}/remove_router_interface", json={"port_id": leg["id"]})
+
+
+def test_the_demo_s_proofs_hold(lab: Lab) -> None:
+    """Dry run, inventory with counters, audit: with real engines and conversations that are under way."""
+    proofs = doors.play(lab, print)
+    assert len(proofs) > 20 and [proof for proof in proofs if not proof.held] == []
