@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_network
 from typing import Any
 
 from sqlalchemy import func, select
@@ -26,7 +25,7 @@ from wolke.network.ports.table import FixedIp, Port
 from wolke.network.qos import rows as qos
 from wolke.network.routers.legs import Leg, legs_of
 from wolke.network.routers.table import GATEWAY, INTERFACE, Router
-from wolke.network.routers.ways import extra_ways
+from wolke.network.routers.ways import detour
 
 BALANCER = "Load_Balancer"
 DETOUR = 20000  # priority; what is not to be forwarded at all goes before
@@ -58,7 +57,7 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
         made.append(Row("NAT", one.id, owner, columns, parent))
         made += routed.routes(one, owner)
         if legs := several.get(one.router_id):
-            made += detour(one, legs, owner)
+            made += detour_rows(one, legs, owner)
     return made + qos.of_floating_ips(db, ids)
 
 
@@ -69,32 +68,18 @@ def legs_of_several(db: Session, router_ids: set[str]) -> dict[str, list[Leg]]:
     return legs_of(db, many) if many else {}
 
 
-def detour(one: Any, legs: Sequence[Leg], owner: str) -> list[Row]:
-    """What leaves from a floating IP's port goes by the gateway that the floating IP is on, whatever the router's default route says."""
+def detour_rows(one: Any, legs: Sequence[Leg], owner: str) -> list[Row]:
+    """``one`` : the floating IP with what the router says of gateways and routes"""
     version = routed.version_of(one.floating_ip_address)
-    its = [leg for leg in legs if not leg.is_gateway or leg.network.id == one.floating_network_id]
-    near = {subnet.cidr for leg in its for _, subnet in leg.addresses if subnet.ip_version == version}
-    near |= {
-        way.prefix for way in extra_ways(one, legs) if ip_network(way.prefix).version == version and way.leg in its
-    }
-    nexthop = next(
-        (
-            subnet.gateway_ip
-            for leg in legs
-            if leg.is_gateway and leg.network.id == one.floating_network_id
-            for _, subnet in leg.addresses
-            if subnet.ip_version == version and subnet.gateway_ip
-        ),
-        None,
-    )
-    if nexthop is None:
-        return []
     source = one.fixed_ip_address if version == 4 else one.floating_ip_address
+    way = detour(one, legs, one.floating_network_id, source)
+    if way is None:
+        return []
     columns: dict[str, Value] = {
         "priority": DETOUR,
-        "match": f"ip{version}.src == {source} && ip{version}.dst != {{{', '.join(sorted(near))}}}",
+        "match": f"ip{version}.src == {way.source} && ip{version}.dst != {{{', '.join(way.near)}}}",
         "action": "reroute",
-        "nexthops": frozenset({nexthop}),
+        "nexthops": frozenset({way.nexthop}),
     }
     parent = frozenset({("Logical_Router", one.router_id, "policies")})
     return [Row("Logical_Router_Policy", f"{one.id}/detour", owner, columns, parent)]

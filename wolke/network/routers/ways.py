@@ -97,3 +97,34 @@ def source_nats(router: Any, legs: Sequence[Leg]) -> list[SourceNat]:
         for prefix, (key, scope) in behind.items()
         if not scope or scope != gateway.scopes.get(4)  # within one address scope nothing is translated
     ]
+
+
+# Floating IPs of a router with several gateways ---------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """Packets from ``source`` to anywhere but ``near`` go to ``nexthop``, out of ``leg``, whatever the routes say."""
+
+    source: str
+    near: tuple[str, ...]  # prefixes that are reached without a gateway, or on the gateway's own network
+    nexthop: str
+    leg: Leg
+
+
+def detour(router: Any, legs: Sequence[Leg], network_id: str, source: str) -> Detour | None:
+    """What leaves from a floating IP's port goes by the gateway on the floating IP's network: answers by another would bear its address.
+
+    None where the router has a single gateway, or none there that knows a way out.
+    """
+    outer, inside = gateways_first(router, legs)
+    mine = next((leg for leg in outer if leg.network.id == network_id), None)
+    version = ip_address(source).version
+    if mine is None or len(outer) < 2:
+        return None
+    subnets = [subnet for _, subnet in mine.addresses if subnet.ip_version == version and subnet.gateway_ip]
+    if not subnets:
+        return None
+    its = [*inside, mine]
+    near = {subnet.cidr for leg in its for _, subnet in leg.addresses if subnet.ip_version == version}
+    far = (way.prefix for way in extra_ways(router, legs) if way.leg in its)
+    near |= {prefix for prefix in far if ip_network(prefix).version == version}
+    return Detour(source, tuple(sorted(near)), subnets[0].gateway_ip, mine)
