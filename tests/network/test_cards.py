@@ -295,3 +295,14 @@ def test_ports_that_cannot_be(net: Net, body: dict[str, Any], status: int) -> No
     answer = net.send("POST", "ports", json={"port": {"network_id": network["id"], **body}})
     assert answer.status_code == status and next(iter(body)) in answer.text, answer.text
     assert net.list("ports") == before
+
+
+def test_pages_end_where_neutrons_do(net: Net) -> None:
+    network = net.network()
+    ids = sorted(net.port(network)["id"] for _ in range(3))
+    answer = net.send("GET", "ports?limit=0").json()
+    assert sorted(port["id"] for port in answer["ports"]) == ids and "ports_links" not in answer, "no pages"
+    beyond = net.send("GET", f"ports?limit=2&sort_key=id&marker={ids[-1]}").json()
+    assert beyond["ports"] == [] and [link["rel"] for link in beyond["ports_links"]] == ["previous"]
+    back = net.send("GET", beyond["ports_links"][0]["href"].partition("/v2.0/")[2]).json()
+    assert [port["id"] for port in back["ports"]] == ids[:2]

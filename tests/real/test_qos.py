@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,7 +61,12 @@ def about(limit: int) -> Callable[[float], bool]:
 
 def in_ovn(lab: Lab, count: int) -> bool:
     """Whether OVN has so many QoS rules soon."""
-    return wait_for(lambda: len(lab.ovn_nbctl("--bare", "--columns=priority", "list", "QoS").split()) == count, 30)
+
+    def found() -> int:
+        owners = re.findall(r'wolke-owner="(port|floating_ip)/', lab.ovn_nbctl("--columns=external_ids", "list", "QoS"))
+        return len(owners)
+
+    return wait_for(lambda: found() == count, 30)
 
 
 def test_a_ports_limits_in_both_directions_and_none_afterwards(lab: Lab, red: Red) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -128,21 +129,24 @@ class Collection(collection.Collection[T], Generic[T]):
         return {self.singular: self._cut(ctx, item)}
 
     def enclose_all(self, ctx: Ctx, items: bytes, page: Page, ends: list[Json], full: bool) -> bytes:
-        name, links = self.plural.encode(), self._links(ctx, page, ends, full) if "limit" in ctx.query else []
+        name, links = (
+            self.plural.encode(),
+            self._links(ctx, page, ends, full) if page.limit and "limit" in ctx.query else [],
+        )
         if not links:
             return b'{"%s":%s}' % (name, items)
         return b'{"%s":%s,"%s_links":%s}' % (name, items, name, msgspec.json.encode(links))
 
     def _links(self, ctx: Ctx, page: Page, ends: list[Json], full: bool) -> list[Json]:
-        """Next and previous; the one in reading direction only when the page is full."""
-        if not ends:
-            return []
+        """Next and previous; the one in reading direction only when the page is full. Beyond the last page, the way back."""
         kept = [(key, value) for key, value in ctx.query.multi_items() if key not in ("marker", "page_reverse")]
 
         def link(rel: str, marker: str, *more: tuple[str, str]) -> Json:
             path = self.path.format(**ctx.path)
             return {"rel": rel, "href": f"{ctx.base}{path}?{urlencode([*kept, ('marker', marker), *more])}"}
 
+        if not ends:
+            return [] if page.reverse or not page.marker else [link("previous", page.marker, ("page_reverse", "True"))]
         links = [link("next", ends[-1]["id"])] if full or page.reverse else []
         return (
             [*links, link("previous", ends[0]["id"], ("page_reverse", "True"))] if full or not page.reverse else links
@@ -177,7 +181,8 @@ class Collection(collection.Collection[T], Generic[T]):
         for name in ctx.query.getlist("sort_key"):
             if self._secret(ctx, name):
                 raise BadRequest(f"Invalid input for sort_key: '{name}' is not shown to you")
-        return super().page(ctx)
+        page = super().page(ctx)
+        return replace(page, limit=None) if page.limit == 0 else page  # as Neutron reads it: no pages
 
     def _secret(self, ctx: Ctx, name: str) -> bool:
         return name in self.show_guards and not self.sees(ctx, name)

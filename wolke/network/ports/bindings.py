@@ -74,14 +74,21 @@ policy.rules({
 })  # fmt: skip
 
 
+def shown(ctx: Ctx) -> Any:
+    """The row of the port that the path names, to be looked at. Raises PortNotFound, Forbidden."""
+    port = ports.seen(ctx, ctx.path["port_id"])
+    ctx.require("get_port_binding", port)
+    return port
+
+
 def asked(ctx: Ctx, rule: str) -> Port:
-    """The port that the path names. Raises PortNotFound, Forbidden."""
+    """The port that the path names, to be changed. Raises PortNotFound, Forbidden."""
     port = ports.find(ctx, ctx.path["port_id"], "get_port")
     ctx.require(rule, port)
     return port
 
 
-def other(ctx: Ctx, port: Port, host: str) -> PortBinding:
+def other(ctx: Ctx, port: Any, host: str) -> PortBinding:
     """A binding that is not active. Raises PortBindingNotFound."""
     found = ctx.db.get(PortBinding, (port.id, host))
     if found is None:
@@ -101,7 +108,7 @@ def done(ctx: Ctx, port: Port) -> None:
 @network.call("GET", PATH, rule="get_port_binding")
 def list_bindings(ctx: Ctx) -> Json:
     """The bindings of a port, the active one first."""
-    port = asked(ctx, "get_port_binding")
+    port = shown(ctx)
     found = [view(port.host, port, ACTIVE)] if port.host else []
     query = select(PortBinding).where(PortBinding.port_id == port.id).order_by(PortBinding.host)
     found += [view(one.host, one, INACTIVE) for one in ctx.db.scalars(query)]
@@ -135,7 +142,7 @@ def create(ctx: Ctx, whole: Any) -> Json:
 @network.call("GET", f"{PATH}/{{host}}", rule="get_port_binding")
 def show(ctx: Ctx) -> Json:
     """One binding of a port."""
-    port, host = asked(ctx, "get_port_binding"), ctx.path["host"]
+    port, host = shown(ctx), ctx.path["host"]
     if host and host == port.host:
         return {"binding": view(host, port, ACTIVE)}
     return {"binding": view(host, other(ctx, port, host), INACTIVE)}

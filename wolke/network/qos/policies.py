@@ -23,7 +23,7 @@ from wolke.network.qos.table import BANDWIDTH, QosPolicy, QosRule
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 
 KIND = "qos_policy"
-quota("network", "qos_policy", 10, rows_of(QosPolicy))
+quota("network", "qos_policy", 100, rows_of(QosPolicy))
 
 
 # What the API takes and gives ----------------------------------------------------------------------------------------

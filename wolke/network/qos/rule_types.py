@@ -18,6 +18,7 @@ from wolke.network.service import network
 
 FLAGS = ("all_rules", "all_supported")
 rule = policy.rule("get_rule_type", policy.logged_in)
+details = policy.rule("get_rule_type:drivers", policy.admin)
 
 
 class QosRuleTypeNotFound(NotFound):
@@ -54,10 +55,10 @@ def list_types(ctx: Ctx) -> Json:
     return {"rule_types": [{"type": type} for type in TYPES if type in asked]}
 
 
-@network.call("GET", "/v2.0/qos/rule-types/{rule_type}", rule=rule)
+@network.call("GET", "/v2.0/qos/rule-types/{rule_type}", rule=details)
 def show_type(ctx: Ctx) -> Json:
     """What rules of one type take."""
-    ctx.require(rule, policy.Target(None))
+    ctx.require(details, policy.Target(None))
     type = ctx.path["rule_type"]
     if type not in TYPES:
         raise QosRuleTypeNotFound(f"Rule type {type} could not be found: use one of {', '.join(TYPES)}.")

@@ -175,7 +175,7 @@ def by_id(type: str, path: str, update_body: Any) -> None:
         id = ctx.path["rule_id"]
         visible = policies.select(ctx).with_only_columns(QosPolicy.id)
         here = (QosRule.id == id) & (QosRule.type == type) & QosRule.qos_policy_id.in_(visible)
-        one = ctx.db.scalars(select(QosRule).where(here).with_for_update()).first()
+        one = ctx.db.scalars(select(QosRule).where(here)).first()
         if one is None:
             raise QosRuleNotFound(f"QoS rule {id} for policy  could not be found.")
         ctx.allows(get, one)

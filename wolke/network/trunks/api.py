@@ -113,6 +113,7 @@ _get_subports = policy.rule("get_subports", policy.reader)
 
 @trunks.create
 def create(ctx: Ctx, body: Create) -> Trunk:
+    check(body.sub_ports)
     parent = ports.find(ctx, body.port_id, "update_port")
     refuse_taken(ctx.db, parent)
     trunk = Trunk(
@@ -143,6 +144,7 @@ def delete(ctx: Ctx, trunk: Trunk) -> None:
 def add_subports(ctx: Ctx, trunk: Trunk, body: SubPorts) -> Json:
     """Add subports to a trunk."""
     refuse_locked(trunk)
+    check(body.sub_ports)
     add(ctx, trunk, body.sub_ports)
     return changed(ctx, trunk)
 
@@ -195,9 +197,6 @@ def add(ctx: Ctx, trunk: Trunk, wanted: Sequence[Wanted]) -> None:
     """Give a trunk more subports, all or none."""
     taken = set(ctx.db.scalars(select(Subport.segmentation_id).where(Subport.trunk_id == trunk.id)))
     largest = ctx.db.scalar(select(Network.mtu).join(Port).where(Port.id == trunk.port_id)) or 0
-    names = [one.port_id for one in wanted]
-    if twice := next((id for id in names if names.count(id) > 1), None):
-        raise errors.InvalidInput(f"sub_ports: port {twice} is given more than once")
     asked: set[int] = set()
     for one in wanted:
         if one.port_id == trunk.port_id:
@@ -231,30 +230,35 @@ def add(ctx: Ctx, trunk: Trunk, wanted: Sequence[Wanted]) -> None:
     tell(hooks.port_changed, ctx.db, [trunk.port_id])
 
 
-def tag_of(one: Wanted, under: Network) -> int:
-    """The VLAN tag of a subport.
-
-    Raises
-    ------
-    InvalidInput: type or number is missing, unknown or out of range; or its network has no VLAN to inherit
-    """
-    kind, number = one.segmentation_type, one.segmentation_id
-    if kind == INHERIT:
-        kind, number = under.network_type, under.segmentation_id
-        if kind != VLAN:
+def check(wanted: Sequence[Wanted]) -> None:
+    """Raises InvalidInput: type or number is missing, unknown or out of range, or a port is given twice."""
+    names = [one.port_id for one in wanted]
+    if twice := next((id for id in names if names.count(id) > 1), None):
+        raise errors.InvalidInput(f"sub_ports: port {twice} is given more than once")
+    for one in wanted:
+        kind, number = one.segmentation_type, one.segmentation_id
+        if kind == INHERIT:
+            continue
+        if kind is UNSET or number is UNSET:
             raise errors.InvalidInput(
-                f"sub_ports: port {one.port_id} cannot inherit: its network is of type {kind}, not {VLAN}"
+                f"Invalid subport details of port {one.port_id}: missing segmentation information. Must specify both"
+                " segmentation_id and segmentation_type"
             )
-    if kind is UNSET or number is UNSET:
+        if kind != VLAN:
+            raise errors.InvalidInput(f"Unknown segmentation_type '{kind}': use one of {VLAN}, {INHERIT}")
+        if not 1 <= number <= 4094:
+            raise errors.InvalidInput(f"segmentation_id '{number}' is not in range 1 through 4094")
+
+
+def tag_of(one: Wanted, under: Network) -> int:
+    """The VLAN tag of a checked subport. Raises InvalidInput: its network has none to inherit."""
+    if isinstance(one.segmentation_id, int) and one.segmentation_type == VLAN:
+        return one.segmentation_id
+    if under.network_type != VLAN:
         raise errors.InvalidInput(
-            f"Invalid subport details of port {one.port_id}: missing segmentation information. Must specify both"
-            " segmentation_id and segmentation_type"
+            f"sub_ports: port {one.port_id} cannot inherit: its network is of type {under.network_type}, not {VLAN}"
         )
-    if kind != VLAN:
-        raise errors.InvalidInput(f"Unknown segmentation_type '{kind}': use one of {VLAN}, {INHERIT}")
-    if not 1 <= int(number) <= 4094:
-        raise errors.InvalidInput(f"segmentation_id '{number}' is not in range 1 through 4094")
-    return int(number)
+    return under.segmentation_id
 
 
 def free(db: Session, port_ids: Sequence[str]) -> None:
