@@ -345,6 +345,140 @@ def test_a_gateway_that_no_host_carries(plan: Plan, cloud: Cloud) -> None:
     assert decided(plan.ask(one, "internet")) == (False, "port_down", router["id"])
 
 
+# The operator's door, forwardings, scopes, appliances -------------------------------------------------------------------
+MAIL = {"protocol": "tcp", "port": 25}
+
+
+def test_the_doorman_comes_before_what_a_project_says(plan: Plan, cloud: Cloud) -> None:
+    network, group = plan.network(), plan.group({"protocol": "tcp"})
+    plan.router(network)
+    floating = plan.floating(plan.server(network, group))
+    answer = plan.ask("internet", floating, **MAIL)
+    kind, id = answer["decided_by"]["kind"], answer["decided_by"]["id"]
+    assert (answer["reachable"], kind) == (False, "doorman_rule"), "a project sees which door rule binds it"
+    assert answer["decided_by"]["direction"] == "ingress"
+    exempt = {
+        "rule_id": id,
+        "floatingip_id": floating["id"],
+        "reason": "its mail",
+        "expires_at": "2030-01-01T00:00:00Z",
+    }
+    made = cloud.admin.post("/wolke/v1/doorman/exceptions", json={"doorman_exception": exempt})
+    assert made.status_code == 201, made.text
+    assert decided(plan.ask("internet", floating, **MAIL)) == (True, "security_group_rule", group["rules"][0])
+
+
+def forward(plan: Plan, server: Any, outer: int, inner: int, protocol: str = "tcp") -> tuple[Any, Any]:
+    floating = plan.floating()
+    body = {
+        "internal_port_id": server["id"], "internal_ip_address": ip(server), "internal_port": inner, "external_port": outer,
+        "protocol": protocol,
+    }  # fmt: skip
+    made = plan.net.send("POST", f"floatingips/{floating['id']}/port_forwardings", json={"port_forwarding": body})
+    assert made.status_code == 201, made.text
+    return floating, made.json()["port_forwarding"]
+
+
+def test_a_port_forwarding_leads_in_and_nothing_else_does(plan: Plan) -> None:
+    network, group = plan.network(), plan.group(OPEN)
+    plan.router(network)
+    server, other = plan.server(network, group), plan.server(network)
+    floating, forwarding = forward(plan, server, 8080, 80)
+    answer = plan.ask("internet", floating, protocol="tcp", port=8080)
+    assert decided(answer) == (True, "security_group_rule", group["rules"][0])
+    assert forwarding["id"] in answer["hops"][1]["did"]
+    assert plan.ask("internet", server)["packet"]["port"] == 8080, "asked by the port that is open from outside"
+    assert not plan.ask("internet", floating)["reachable"]
+    inside = plan.ask(other, floating, protocol="tcp", port=8080)
+    assert inside["reachable"] and inside["hops"][-1]["packet"]["source"] == ip(other), "its own switch leads it there"
+    assert openings(plan, floating) == {(6, 8080, 8080, "all")}
+
+
+def test_groups_on_the_port_of_a_router(plan: Plan) -> None:
+    red, blue, group = plan.network(), plan.network("10.1.0.0/24"), plan.group(OPEN)
+    router = plan.router(red, blue, outside=False)
+    one, two = plan.server(red), plan.server(blue, group)
+    [leg] = plan.net.list("ports", f"device_id={router['id']}&network_id={red['id']}")
+    guard = plan.group({**OPEN, "port_range_min": 443, "port_range_max": 443}, name="guard")
+    plan.net.update("port", leg["id"], security_groups=[guard["id"]])
+    assert decided(plan.ask(one, two)) == (False, "security_group", guard["id"])
+    rule = plan.net.create("security_group_rule", security_group_id=guard["id"], direction="ingress", **OPEN)
+    answer = plan.ask(one, two)
+    assert decided(answer) == (True, "security_group_rule", group["rules"][0])
+    assert rule["id"] in [hop["rule"]["id"] for hop in answer["hops"] if hop["rule"]]
+
+
+def test_an_address_group_says_whom_a_rule_means(plan: Plan) -> None:
+    network = plan.network()
+    friends = plan.net.create("address_group", name="friends", addresses=["10.0.0.200/32"])
+    group = plan.group({**OPEN, "remote_address_group_id": friends["id"]})
+    target = plan.server(network, group)
+    friend, stranger = (plan.server(network, fixed_ips=[{"ip_address": f"10.0.0.{n}"}]) for n in (200, 201))
+    assert decided(plan.ask(friend, target)) == (True, "security_group_rule", group["rules"][0])
+    assert decided(plan.ask(stranger, target)) == (False, "security_group", group["id"])
+
+
+def test_two_address_scopes_on_one_router(plan: Plan, cloud: Cloud) -> None:
+    group, nets, scopes = plan.group(OPEN), [], []
+    for n in (1, 2):
+        scope = plan.net.create("address_scope", name=f"s{n}", ip_version=4)
+        pool = plan.net.create(
+            "subnetpool", name=f"p{n}", prefixes=[f"10.{n}.0.0/16"], default_prefixlen=24, address_scope_id=scope["id"]
+        )
+        network = plan.net.create("network", name=f"n{n}")
+        network["subnets"] = [
+            plan.net.create("subnet", network_id=network["id"], ip_version=4, subnetpool_id=pool["id"])["id"]
+        ]
+        nets.append(network)
+        scopes.append(scope["id"])
+    plan.router(*nets, outside=False)
+    one, two = plan.server(nets[0]), plan.server(nets[1], group)
+    assert decided(plan.ask(one, two)) == (False, "address_scope", scopes[0])
+
+
+def test_a_routed_prefix_is_open_to_the_world_and_another_is_not(plan: Plan, cloud: Cloud) -> None:
+    plan.net.create(
+        "subnet", by=cloud.admin, network_id=plan.public["id"], cidr="2001:db8::/64", ip_version=6, enable_dhcp=False
+    )
+    pool = plan.net.create(
+        "subnetpool", by=cloud.admin, name="world", prefixes=["2001:db8:1000::/40"], default_prefixlen=64, shared=True
+    )  # fmt: skip
+    routed, own = plan.net.create("network", name="routed"), plan.network("fd00:1::/64")
+    routed["subnets"] = [
+        plan.net.create("subnet", network_id=routed["id"], ip_version=6, subnetpool_id=pool["id"])["id"]
+    ]
+    plan.router(routed, own)
+    group = plan.group({**OPEN, "ethertype": "IPv6"})
+    one, two = plan.server(routed, group), plan.server(own, group)
+    assert decided(plan.ask("internet", one)) == (True, "security_group_rule", group["rules"][0])
+    assert plan.ask("internet", one, **MAIL)["decided_by"]["kind"] == "doorman_rule"
+    assert decided(plan.ask("internet", two)) == (False, "floating_ip", two["id"])
+    floating = plan.net.create(
+        "floatingip", floating_network_id=plan.public["id"], port_id=two["id"],
+        subnet_id=next(s["id"] for s in plan.net.list("subnets", f"network_id={plan.public['id']}&ip_version=6", by=cloud.admin)),
+    )  # fmt: skip
+    answer = plan.ask("internet", floating)
+    assert decided(answer) == (True, "security_group_rule", group["rules"][0])
+    assert answer["hops"][-1]["packet"]["destination"] == floating["floating_ip_address"], (
+        "it is routed, not translated"
+    )
+
+
+def test_by_a_firewall_that_is_a_server(plan: Plan) -> None:
+    outer, inner, group = plan.network(), plan.network("10.1.0.0/24"), plan.group(OPEN)
+    router = plan.router(outer)
+    card = {"device_id": "fw", "port_security_enabled": False, "security_groups": []}
+    wan, lan = plan.server(outer, **card), plan.server(inner, **card, fixed_ips=[{"ip_address": "10.1.0.1"}])
+    plan.net.update("router", router["id"], routes=[{"destination": "10.1.0.0/24", "nexthop": ip(wan)}])
+    server = plan.server(inner, group)
+    floating = plan.ask(plan.server(outer), server)
+    assert floating["reachable"], floating["sentence"]
+    ways = [hop["at"]["id"] for hop in floating["hops"]]
+    assert ways[1:] == [router["id"], wan["id"], lan["id"], server["id"]]
+    plan.net.update("port", wan["id"], port_security_enabled=True)
+    assert decided(plan.ask(plan.server(outer), server))[1:] == ("security_group", wan["id"])
+
+
 # Two projects ---------------------------------------------------------------------------------------------------------
 def test_what_blocks_on_the_other_side_is_not_told(plan: Plan, cloud: Cloud) -> None:
     stranger = cloud.stranger

@@ -105,6 +105,7 @@ def build_ports(site: Site, every: list[Built]) -> None:
             "security_groups": [built.groups[f"{guest.project}{one}"]["id"] for one in guest.groups],
             "allowed_address_pairs": [{"ip_address": pair} for pair in guest.pairs],
             "device_id": built.device if guest.second else "",
+            "binding:host_id": f"h{built.place(guest, len(site.lab.hosts))}",
         })  # fmt: skip
     for (built, guest, _, is_second), port in zip(wanted, site.bulk("port", bodies), strict=True):
         built.ports[guest.name + ("/2" if is_second else "")] = port
@@ -202,6 +203,10 @@ def remove(site: Site, every: list[Built]) -> None:
 
 
 def remove_one(site: Site, built: Built) -> None:
+    for one in built.floating if built.plan.forwardings else ():
+        path = f"floatingips/{one['id']}/port_forwardings"
+        for led in site.call("GET", path)["port_forwardings"]:
+            site.call("DELETE", f"{path}/{led['id']}")
     for one in [*built.floating, *built.floating6]:
         site.call("DELETE", f"floatingips/{one['id']}")
     remove_routers(site, built)

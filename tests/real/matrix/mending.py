@@ -176,7 +176,7 @@ class Mender:
         return True
 
     def new_guest(self, built: Built, net: str, address: str) -> bool:
-        if not self.once("guest", net, address):
+        if not self.once("guest", built.plan.seed, address):
             return True
         plan = built.plan.net(net)
         host = int(ip_address(address)) & 0xFF

@@ -67,7 +67,9 @@ def prove(arena: Arena, plans: Iterable[Topology], report: Report) -> None:
 
 def judge(arena: Arena, cases: list[Case], report: Report, when: str) -> None:
     report.sent += len(cases)
-    report.wrong += [f"{when}: {case}" for case in arena.judge(cases)]
+    for case in arena.judge(cases):
+        report.wrong.append(f"{when}: {case}")
+        arena.say(f"MISMATCH {report.wrong[-1]}")
 
 
 def mend_all(arena: Arena, every: list[Built], report: Report) -> None:

@@ -23,10 +23,10 @@ from wolke.network.ports.api import ports
 from wolke.network.ports.checks import mac_of
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.reachability import shown
+from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import Ip
 from wolke.network.reachability.question import A_PORT, End, Question, answered
 from wolke.network.reachability.read import Scope, picture
-from wolke.network.reachability.walk import is_private
 from wolke.network.security_groups.protocols import ICMP, NUMBERS
 from wolke.v1 import v1
 

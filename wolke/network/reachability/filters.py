@@ -38,6 +38,9 @@ class Zones:
     def knows(self, place: str, packet: Packet) -> bool:
         return packet.flow in self.seen[place] or packet.back in self.seen[place]
 
+    def answers(self, place: str, packet: Packet) -> bool:
+        return packet.back in self.seen[place]
+
     def begin(self, place: str, packet: Packet) -> None:
         self.seen[place].add(packet.flow)
 
@@ -124,7 +127,8 @@ def pass_port(picture: Picture, zones: Zones, port: Port, direction: str, packet
             CONNTRACK, here, f"{here} has not seen the conversation begin that this answers: its first packet took another way", here
         )  # fmt: skip
     if not guarded:
-        zones.begin(port.id, packet)
+        if tracked:
+            zones.begin(port.id, packet)
         return None
     if tracked and (found := first(picture, groups, direction, packet, stateful=True)):
         zones.begin(port.id, packet)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from wolke.network.doorman.policy import SERVICES
 from wolke.network.reachability.filters import ICMP, ICMPV6, SCTP, TCP, UDP
+from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import Ip, Net, Packet, Picture, Port, Rule
 from wolke.network.reachability.question import A_PORT, ANYBODY
 from wolke.network.reachability.verdict import Decision
-from wolke.network.reachability.walk import is_private, verdict
+from wolke.network.reachability.walk import verdict
 
 LAST_PORT = 65535
 

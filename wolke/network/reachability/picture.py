@@ -141,6 +141,8 @@ class Router:
     routes: tuple[Route, ...] = ()
     source_nats: tuple[SourceNat, ...] = ()
     uncarried: frozenset[str] = frozenset()  # gateway ports whose physical network no host reaches
+    carriers: Mapping[str, str] = field(default_factory=dict)  # gateway port -> the host that is to carry it
+    distributed: bool = True  # floating IPs are translated on their servers' own hosts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from wolke.network.reachability.filters import ICMP, ICMPV6
+from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import Ip, Packet, Picture, Port
 from wolke.network.reachability.verdict import FLOATING_IP, NO_PATH, Decision, Thing, Verdict, thing, traffic
-from wolke.network.reachability.walk import is_private, verdict
+from wolke.network.reachability.walk import verdict
 
 # Somebody out there: addresses of the benchmarking ranges (RFC 2544, RFC 5180), which no network has
 ANYBODY: dict[int, Ip] = {4: ip_address("198.18.0.1"), 6: ip_address("2001:2::1")}

@@ -27,6 +27,7 @@ from wolke.network.floating_ips.table import PortForwarding
 from wolke.network.networks.table import Network as NetworkRow
 from wolke.network.ports.table import FixedIp, PortSecurityGroup
 from wolke.network.ports.table import Port as PortRow
+from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import (
     ROUTER_OWNERS,
     Door,
@@ -45,9 +46,9 @@ from wolke.network.reachability.picture import (
     SourceNat,
     Subnet,
 )
-from wolke.network.reachability.walk import is_private
 from wolke.network.routed.published import in_scope, operators
 from wolke.network.routers.legs import Leg, legs_of
+from wolke.network.routers.placement import candidates
 from wolke.network.routers.table import GATEWAY, INTERFACE
 from wolke.network.routers.table import Router as RouterRow
 from wolke.network.routers.ways import neighbour, source_nats, ways
@@ -103,7 +104,7 @@ def picture(db: Session, scope: Scope | None = None) -> Picture:
     for port_id, group_id in db.execute(chosen(joined, PortSecurityGroup.port_id, found.ports if found else None)):
         members[port_id].append(group_id)
     networks = read_networks(db, found)
-    reaching = {name for row in db.execute(select(Chassis.physical_networks)) for name in row.physical_networks}
+    chassis = db.execute(select(Chassis.__table__)).all()
     legs = legs_of(db, [router.id for router in routers])
     forwardings = read_forwardings(db, floating)
     balanced = {leg.network.id for row in forwardings for leg in legs.get(row.router_id, ()) if not leg.is_gateway}
@@ -113,7 +114,7 @@ def picture(db: Session, scope: Scope | None = None) -> Picture:
         networks={row.id: network_of(row, balanced) for row in networks},
         subnets={row.id: subnet_of(row, pools) for row in subnets},
         ports={row.id: port_of(row, fixed.get(row.id, ()), members.get(row.id, ()), routed) for row in ports},
-        routers={row.id: router_of(row, legs[row.id], reaching, routed) for row in routers},
+        routers={row.id: router_of(row, legs[row.id], chassis, routed) for row in routers},
         groups=read_groups(
             db, {id for held in members.values() for id in held} if found else None, known(fixed, floating, scope)
         ),
@@ -244,10 +245,13 @@ def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str]
     )  # fmt: skip
 
 
-def router_of(row: Any, legs: Sequence[Leg], reaching: Collection[str], routed: Sequence[Any]) -> Router:
-    def carried(leg: Leg) -> bool:
-        return not leg.network.physical_network or leg.network.physical_network in reaching
-
+def router_of(row: Any, legs: Sequence[Leg], chassis: Sequence[Any], routed: Sequence[Any]) -> Router:
+    hosts = {one.name: one.hostname for one in chassis}
+    carriers = {
+        leg.port.id: hosts[str(best[0].columns["chassis_name"])]
+        for leg in legs
+        if leg.is_gateway and (best := candidates(row, "", leg, chassis, ""))
+    }
     routes = [Route(net_of(way.prefix), address_of(way.nexthop), way.leg.port.id) for way in ways(row, legs)]
     for one in routed:
         if one.router_id == row.id and (leg := neighbour(legs, address_of(one.fixed_ip_address))):
@@ -255,8 +259,10 @@ def router_of(row: Any, legs: Sequence[Leg], reaching: Collection[str], routed: 
     nats = (
         SourceNat(net_of(nat.inside), address_of(nat.outside), nat.gateway.port.id) for nat in source_nats(row, legs)
     )
-    silent = frozenset(leg.port.id for leg in legs if leg.is_gateway and not carried(leg))
-    return Router(row.id, row.name, row.project_id, row.admin_state_up, tuple(routes), tuple(nats), silent)
+    silent = {leg.port.id for leg in legs if leg.is_gateway and leg.network.physical_network} - carriers.keys()
+    return Router(
+        row.id, row.name, row.project_id, row.admin_state_up, tuple(routes), tuple(nats), frozenset(silent), carriers, row.distributed
+    )  # fmt: skip
 
 
 def floating_of(row: Any) -> FloatingIp:

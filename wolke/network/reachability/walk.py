@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_network
 
 from wolke.network.reachability.filters import (
     ICMP,
@@ -21,6 +20,7 @@ from wolke.network.reachability.filters import (
     pass_router_port,
 )
 from wolke.network.reachability.guests import handed_on_by, way_of_guest
+from wolke.network.reachability.outside import entrance, is_private
 from wolke.network.reachability.picture import FLOATING_OWNER, GATEWAY_OWNER, Ip, Network, Packet, Picture, Port, Router
 from wolke.network.reachability.routing import Translations, check_scopes, gateways, leads_behind, ways
 from wolke.network.reachability.verdict import (
@@ -42,24 +42,7 @@ from wolke.network.reachability.verdict import (
 
 MOST_HOPS = 64
 MOST_WAYS = 16  # of equal worth that are walked
-PRIVATE = tuple(
-    ip_network(net)
-    for net in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "fc00::/7",
-        "fe80::/10",
-    )
-)
 ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}  # request and reply
-
-
-def is_private(ip: Ip) -> bool:
-    """Whether the world outside has no way to the address."""
-    return any(ip in net for net in PRIVATE if net.version == ip.version)
 
 
 def answer_to(packet: Packet) -> Packet:
@@ -90,6 +73,7 @@ class Walk:
         self.left_by: Router | None = None  # towards the world outside
         self.claims: dict[tuple[str, Ip], Port] = {}  # addresses that the sender speaks from and that are not its own
         self.now: Packet | None = None  # the packet where it is
+        self.replied = False  # it is an answer to what its sender's port has seen begin, and still on that switch
 
     # Both ways -------------------------------------------------------------------------------------------------------
     def verdict(self, source: Port | None, packet: Packet, mac: str = "") -> Verdict:
@@ -173,6 +157,7 @@ class Walk:
         nexthop = way_of_guest(self.picture, port, packet)
         check_sender(port, packet, mac)
         rule = pass_port(self.picture, self.zones, port, "egress", packet)
+        self.replied = rule is None and self.zones.answers(port.id, packet)
         self.hop(thing("port", port), "sent", packet, rule)
         network = self.picture.networks[port.network_id]
         packet = self.rewritten(thing("network", network), packet, *self.translations.at_switch(port, packet))
@@ -252,7 +237,9 @@ class Walk:
         router = self.check_router(port)
         here = thing("router", router)
         gateway = port.device_owner == GATEWAY_OWNER
-        if not looped:
+        if (
+            not looped and not self.replied
+        ):  # OVN keeps what the sender's port knows up to the router's, and lets answers pass there
             if gateway or leads_behind(self.picture, router, port, packet.destination):
                 pass_door(self.picture, port, "ingress", packet, router.project_id)
             if rule := pass_router_port(self.picture, port, "ingress", packet):
@@ -299,6 +286,7 @@ class Walk:
         self, router: Router, port: Port, packet: Packet, nexthop: Ip
     ) -> tuple[Port | Router | None, Thing, Packet]:
         self.check_router(port)
+        self.replied = False
         network, loops = self.picture.networks[port.network_id], False
         if port.device_owner == GATEWAY_OWNER:
             packet = self.rewritten(thing("router", router), packet, *self.translations.outward(router, port, packet))
@@ -324,7 +312,7 @@ class Walk:
             if subnet.network_id == network.id
         )
         if not near and network.external:
-            if self.entrance(packet):
+            if entrance(self.picture, packet):
                 self.hop(plate, "led back into the cloud", packet)
                 return self.from_outside(packet, back=packet.answer)
             if is_private(packet.destination):
@@ -337,22 +325,9 @@ class Walk:
         self.hop(plate, "received", packet)
         return None, plate, packet
 
-    def entrance(self, packet: Packet) -> tuple[Network, Ip] | None:
-        """Where packets for an address come in from outside: the network, and the next hop on it."""
-        for subnet in self.picture.subnets.values():
-            network = self.picture.networks[subnet.network_id]
-            if network.external and network.physical and packet.destination in subnet.net:
-                return network, packet.destination
-        led = [(net, nexthop) for net, nexthop in self.picture.published if packet.destination in net]
-        for _, nexthop in sorted(led, key=lambda found: -found[0].prefixlen):
-            for network in self.picture.networks.values():
-                if network.external and (network.id, nexthop) in self.picture.holders:
-                    return network, nexthop
-        return None
-
     def from_outside(self, packet: Packet, *, back: bool) -> tuple[Port | Router | None, Thing, Packet]:
         self.now = packet
-        found = self.entrance(packet)
+        found = entrance(self.picture, packet)
         if found is None:
             if back and self.left_by:
                 via = thing("router", self.left_by)
