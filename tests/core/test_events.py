@@ -71,7 +71,13 @@ def test_actions_and_calls_that_are_no_resource_s_tell_what_was_asked(cloud: Clo
     added, _ = events(cloud, f"target_id={router['id']}")
     assert added["path"].endswith("/add_router_interface") and added["after"]["subnet_id"] == subnet
     cloud.member.put(f"{NETWORKS}/{made['id']}/tags", json={"tags": ["a"]})
-    assert events(cloud, "limit=1")[0]["after"] == {"tags": ["a"]}
+    cloud.member.delete(f"{NETWORKS}/{made['id']}/tags")
+    gone, given = events(cloud, "limit=2")
+    assert (given["before"], given["after"]) == ({"tags": []}, {"tags": ["a"]})
+    assert (gone["before"], gone["after"]) == ({"tags": ["a"]}, {"tags": []})
+    cloud.admin.put(f"/network/v2.0/quotas/{BLUE}", json={"quota": {"port": 7}})
+    [limited] = events(cloud, by=cloud.stranger)
+    assert (limited["kind"], limited["before"], limited["after"]) == ("quota", {"port": 500}, {"port": 7})
 
 
 def test_what_the_cloud_does_by_itself_is_told_too(cloud: Cloud) -> None:

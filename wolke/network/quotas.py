@@ -14,6 +14,7 @@ from sqlalchemy import select
 from wolke.core import policy
 from wolke.core.bodies import envelope, given
 from wolke.core.db import Json
+from wolke.core.events import difference
 from wolke.core.http import Ctx
 from wolke.core.quota import DEFAULT_CLASS, QuotaLimit, limits, quotas, reset, set_limits
 from wolke.network import errors
@@ -39,6 +40,14 @@ def check(ctx: Ctx, project_id: str, wanted: dict[str, int]) -> None:
     under = [one.resource for one in quotas(NAME) if 0 <= wanted.get(one.resource, -1) < one.used(ctx.db, project_id)]
     if under:
         raise errors.InvalidQuotaValue(f"Change would make usage less than 0 for the following resources: {under}.")
+
+
+def told(ctx: Ctx, project_id: str, before: Json) -> Json:
+    """A project's limits now; the audit is told of what they were."""
+    after = limits(ctx.db, NAME, project_id)
+    old, new = difference(before, after)
+    ctx.note("quota", project_id, project_id, before=old, after=new)
+    return dict(after)
 
 
 def declare() -> None:
@@ -94,10 +103,14 @@ def declare() -> None:
         force = wanted.pop("force")
         if wanted.pop("check_limit") and not force:
             check(ctx, project_id, wanted)
+        before = limits(ctx.db, NAME, project_id)
         set_limits(ctx.db, NAME, project_id, wanted)
-        return {"quota": limits(ctx.db, NAME, project_id)}
+        return {"quota": told(ctx, project_id, before)}
 
     @network.call("DELETE", "/v2.0/quotas/{project_id}", rule=delete_rule, status=204)
     def delete(ctx: Ctx) -> None:
         """Give a project the defaults again."""
-        reset(ctx.db, NAME, asked(ctx, delete_rule))
+        project_id = asked(ctx, delete_rule)
+        before = limits(ctx.db, NAME, project_id)
+        reset(ctx.db, NAME, project_id)
+        told(ctx, project_id, before)

@@ -47,9 +47,9 @@ def declare(things: Collection[Any]) -> None:
 
     def change(ctx: Ctx, action: str, tags: list[str]) -> Json:
         thing = things.find(ctx, things.id_in(ctx), rules[action])
-        thing.tags = checked(tags)
+        before, thing.tags = thing.tags, checked(tags)
         ctx.db.flush()
-        ctx.about(thing)
+        ctx.about(thing, before={"tags": before}, after={"tags": thing.tags})
         return {"tags": thing.tags}
 
     def present(ctx: Ctx) -> list[str]:
