@@ -273,6 +273,7 @@ class Collection(Generic[T]):
     def make(self, ctx: Ctx, make: Callable[..., T], body: Any, rule: str) -> T:
         """One new thing: rule, quota, the domain's function, the row."""
         target = self.target(ctx, body)
+        ctx.kept.append(target)  # a port's network stands in it
         owner = str(target.project_id)
         ctx.require(rule, target)
         self.guard_new(ctx, body, target)

@@ -74,6 +74,7 @@ class Ctx:
     status: int = 200  # of the answer, for the audit
     asked: set[str] = field(default_factory=set)  # rules
     changes: dict[tuple[str, str], Change] = field(default_factory=dict)  # what a write is about, for the audit
+    kept: list[Any] = field(default_factory=list)  # what was read and is asked for again before the call ends
     did: str = ""  # the rule that the audit names, where one call stands for many (actions)
 
     def allows(self, rule: str, target: Any) -> bool:
