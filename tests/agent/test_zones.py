@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,8 +10,8 @@ import pytest
 from wolke.agent.routing import config_of, waits
 from wolke.agent.zones import Fabric, Missing, Zones, bridge_of, laid
 from wolke.drivers.fake.vswitch import VirtualSwitch
-from wolke.drivers.hypervisor import DriverError
-from wolke.drivers.layout import LaidPort
+from wolke.drivers.hypervisor import DriverError, Wrong
+from wolke.drivers.layout import LaidPort, Layout
 from wolke.wire.wanted import BgpPeer, Wanted, Zone, ZoneSegment
 
 OWN = "100.64.0.11"
@@ -119,16 +119,37 @@ def test_what_fails_is_tried_again_and_more_seldom() -> None:
     assert host.zones.told[0].error == "" and bridge_of(QINQ) in host.switch.layout.bridges
 
 
-def test_what_somebody_has_changed_is_laid_again_and_told_only_when_it_differs() -> None:
+def test_what_somebody_has_changed_is_told_and_laid_again() -> None:
     host = Host()
+    undone: list[list[Wrong]] = []
+
+    def undo(kind: str, wrong: list[Wrong], mend: Callable[[], object]) -> None:
+        assert kind == "zone"
+        undone.append(wrong)
+        mend()
+
+    host.zones.undo = undo
     host.take(VXLAN)
-    rings = host.rings
-    host.switch.lay(type(host.switch.layout)())
-    host.now = 20.0
-    assert not host.zones.work() and not host.switch.layout.bridges  # not due yet
-    host.now = 31.0
-    assert not host.zones.work()  # nothing new to tell
-    assert host.switch.layout.bridges and host.rings == rings
+    wished = host.switch.layout
+    host.zones.look()
+    assert undone == []
+    host.switch.lay(Layout())
+    host.zones.look()
+    assert len(undone) == 1 and host.switch.layout == wished
+    host.switch.lay(Layout())
+    host.take(VXLAN, QINQ)  # what is new is no drift, what was changed is
+    assert len(undone) == 2 and host.switch.layout.ports[: len(wished.ports)] == wished.ports
+    host.switch.reachable = False
+    host.zones.look()
+
+
+def test_trouble_of_the_daemons_cuts_no_cable() -> None:
+    fabric = FakeFabric()
+    host = Host(fabric)
+    host.take(EVPN)
+    fabric.trouble = "FRR refuses its configuration"
+    assert host.take(replace(EVPN, revision="r2")) == {"d4": "FRR refuses its configuration hint"}
+    assert [port.name for port in host.switch.layout.ports] == ["wzo1", "wzo2"]
 
 
 def test_a_switch_that_is_away_keeps_what_is_in_force() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.drivers.ovsdb_server import OvsdbServer
 from tests.drivers.test_vswitch import Vswitchd, configure, server, switch, vswitchd
+from tests.waiting import wait_for
 from wolke.drivers.hypervisor import VirtualSwitch
 from wolke.drivers.layout import LaidPort, Layout
 from wolke.drivers.rows import Refused
@@ -68,7 +69,10 @@ def test_the_switch_has_what_is_wanted(server: OvsdbServer, vswitchd: Vswitchd) 
 
         listed(server, "set", "port", "outer", "tag=7", "--", "set", "interface", "inner", "options:peer=nothing")
         listed(server, "del-port", "wzv1", "--", "add-port", "wz2", "mine")  # somebody's own, on our bridge
-        made.lay(Layout(bridges={"wz1": "z1", "wz2": "z2"}, ports=(INNER, OUTER, tunnel(1, "5001"))))
+        wished = Layout(bridges={"wz1": "z1", "wz2": "z2"}, ports=(INNER, OUTER, tunnel(1, "5001")))
+        assert wait_for(lambda: {one.name for one in made.unlaid(wished)} >= {"port outer", "port inner", "port wzv1"})
+        made.lay(wished)
+        assert made.unlaid(wished) == []
         assert listed(server, "get", "port", "outer", "tag") == "900"
         assert listed(server, "get", "interface", "inner", "options") == "{peer=outer}"
         assert listed(server, "list-ports", "wz2").split() == ["mine", "wzv1"]

@@ -341,12 +341,18 @@ def test_an_agent_that_dies_in_the_middle_goes_on(operator: Operator) -> None:
         assert len(ports.stdout.split()) == 2  # the other host and the foreign VTEP
 
 
-def test_what_was_changed_by_hand_is_made_again(operator: Operator) -> None:
+def test_what_was_changed_by_hand_is_told_and_undone(operator: Operator) -> None:
     zone = operator.declare(**QINQ)
     host = operator.lab.host(1)
     [port] = host.run(["ovs-vsctl", "--bare", "--columns=name", "find", "port", "tag=900"]).stdout.split()
     host.run(["ovs-vsctl", "set", "port", port, "tag=901"])
-    assert wait_for(lambda: host.run(["ovs-vsctl", "get", "port", port, "tag"]).stdout.strip() == "900", 60, every=0.5)
+    assert soon(lambda: host.run(["ovs-vsctl", "get", "port", port, "tag"]).stdout.strip() == "900")
+
+    def told() -> list[Any]:
+        found = operator.call("GET", "drift?kind=zone")["drift"]
+        return [one for one in found if port in one["name"] and one["undone_at"]]
+
+    assert soon(told)
     operator.in_force(zone)
 
 

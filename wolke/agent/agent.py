@@ -127,6 +127,7 @@ class Agent:
             flows=flows,
             routing=lambda: self.wanted.routing_ports,
         )
+        self.zones.undo = self.drift.undo
         self.dismissed = False
         self.configure_due = 0.0
         self.disks, self.sweep_due = disks, clock() + FIRST_SWEEP_SECONDS
@@ -300,6 +301,7 @@ class Agent:
             done = self.poll()
         except LinkError as error:
             self._lost(error)
+        self.zones.look()
         done |= self.zones.work()
         done |= self.configure()
         done |= self.drift.work()

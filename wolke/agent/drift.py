@@ -116,7 +116,7 @@ class Drifts:
             else:
                 self.switch.remove_port(one.name)
 
-    def undo(self, kind: str, wrong: list[Wrong], mend: Callable[[], None]) -> None:
+    def undo(self, kind: str, wrong: list[Wrong], mend: Callable[[], object]) -> None:
         details = tuple(one.detail for one in wrong[:MOST_DETAILS])
         one = self.note(kind, ", ".join(dict.fromkeys(one.name for one in wrong))[:200], details, len(wrong))
         mend()

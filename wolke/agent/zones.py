@@ -15,9 +15,10 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
-from wolke.drivers.hypervisor import DriverError, VirtualSwitch
+from wolke.drivers.hypervisor import DriverError, VirtualSwitch, Wrong
 from wolke.drivers.layout import LaidPort, Layout
 from wolke.wire import seen
 from wolke.wire.wanted import Zone
@@ -39,6 +40,9 @@ class Fabric(Protocol):
 
     def sessions(self) -> dict[str, str]:
         """The state of each BGP session, by the other end's address."""
+
+
+Undo = Callable[[str, list[Wrong], Callable[[], object]], object]  # tells what is wrong, and mends it
 
 
 class Missing(Exception):
@@ -112,6 +116,9 @@ class Zones:
         self.due = 0.0
         self.failures = 0
         self.worked = False  # once there have been zones, what is left of them is looked for
+        self.laid: Layout | None = None  # None: whatever is there is of an agent before us
+        self.undo: Undo = lambda kind, wrong, mend: mend()
+        switch.watch(self.rung.set)
 
     def accept(self, zones: tuple[Zone, ...]) -> None:
         if zones != self.wanted or not self.worked:
@@ -168,10 +175,13 @@ class Zones:
             if bridge == bridge_of(zone):
                 bridges[bridge] = zone.id
             ports += of_zone
-            if zone.type == "evpn" and self.fabric and zone.id not in errors:
+            if zone.type == "evpn" and self.fabric:
                 ports += self.fabric.ports(zone, bridge)
+        layout = Layout(bridges=bridges, ports=tuple(ports))
         try:
-            wrong = self.switch.lay(Layout(bridges=bridges, ports=tuple(ports)))
+            self._mend(self.laid)  # what somebody has changed is not mixed up with what is new
+            wrong = self.switch.lay(layout)
+            self.laid = layout
         except DriverError as error:
             return self.mappings, errors | {zone.id: f"{error} {error.hint}".strip() for zone in zones}
         for port in ports:
@@ -188,13 +198,27 @@ class Zones:
             hint = getattr(error, "hint", "")
             return dict.fromkeys((zone.id for zone in zones), f"{error} {hint}".strip())
 
+    def look(self) -> None:
+        """Undo what somebody has changed by hand."""
+        with self.lock:
+            try:
+                self._mend(self.laid)
+            except DriverError as error:
+                log.debug("the virtual switch does not answer: %s", error)
+
+    def _mend(self, layout: Layout | None) -> None:
+        if layout is not None and (wrong := self.switch.unlaid(layout)):
+            self.undo("zone", wrong, partial(self.switch.lay, layout))
+
     def run(self, stop: threading.Event) -> None:
         """In a thread: until ``stop`` is set and ``rung``."""
         while not stop.is_set():
             self.rung.clear()
             try:
+                self.look()
                 self.work()
             except Exception:
                 log.exception("zones")
                 self.due = self.clock() + LONGEST_PAUSE
             self.rung.wait(max(0.05, self.due - self.clock()))
+            stop.wait(0.1)  # what comes together is looked at together

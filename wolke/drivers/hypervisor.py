@@ -39,7 +39,7 @@ class Guest:
 class Wrong:
     """Something of the virtual switch that is other than it should be."""
 
-    kind: str  # setting | port
+    kind: str  # setting | port | zone
     name: str  # bridge, table or port
     detail: str
 
@@ -117,6 +117,9 @@ class VirtualSwitch(Protocol):
     def remove_port(self, interface: str) -> None: ...
     def ports(self) -> dict[str, str]:
         """Interface name -> logical port, of all that bear an iface-id."""
+
+    def unlaid(self, layout: Layout) -> list[Wrong]:
+        """What ``lay`` would change."""
 
     def lay(self, layout: Layout) -> dict[str, str]:
         """Have exactly these bridges and ports of zones, beside all that is not a zone's; what is wrong with a port, by its name.

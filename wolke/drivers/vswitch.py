@@ -187,6 +187,14 @@ class VirtualSwitch:
             found = {port.name: self._view.named("Interface", port.name) for port in layout.ports}
             return {name: error for name, row in found.items() if (error := str(one_of(row, "error")))}
 
+    def unlaid(self, layout: Layout) -> list[Wrong]:
+        with self._link.reading():
+            made = operations(self._view.rows, self._view.holders(), layout, self)
+        return [
+            Wrong("zone", place, f"{place} is other than its zone needs")
+            for place in dict.fromkeys(one.place for one in made)
+        ]
+
     def new_bridge(self, name: str, ids: Mapping[str, str]) -> list[Operation]:
         return self._bridge(name, {"external_ids": dict(ids)})
 

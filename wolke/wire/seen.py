@@ -53,7 +53,7 @@ class Drift:
     """Something of the host's virtual switch that was other than it should be, and has been undone if it could be."""
 
     id: str  # uuid
-    kind: str  # setting | port | flows
+    kind: str  # setting | port | zone | flows
     name: str  # of the bridge, port or table
     details: tuple[str, ...]
     noticed_at: float  # unix seconds

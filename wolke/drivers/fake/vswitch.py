@@ -111,6 +111,10 @@ class VirtualSwitch:
         self._reach()
         self.external_ids.pop("ovn-remote", None)
 
+    def unlaid(self, layout: Layout) -> list[Wrong]:
+        self._reach()
+        return [] if layout == self.layout else [Wrong("zone", "bridges", "other than zones need")]
+
     def versions(self) -> dict[str, str]:
         self._reach()
         return {"openvswitch": "3.1.0", "ovn": "23.03.1"}

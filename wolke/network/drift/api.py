@@ -29,6 +29,7 @@ KINDS = {
     "foreign": "something that is nobody's hung on a row of ours",
     "setting": "a setting of a host's virtual switch",
     "port": "a port on a host's bridge",
+    "zone": "a bridge or port of a zone on a host",
     "flows": "OpenFlow flows of a host's bridge",
 }
 MOST = 100  # in one answer, unless ``limit`` asks for fewer
