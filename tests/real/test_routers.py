@@ -96,6 +96,28 @@ def test_several_next_hops_share_the_conversations(lab: Lab, tenant: Callable[[s
         routes(red, router)
 
 
+# Answers every BFD control packet (RFC 5880) as a neighbour that is there: one session for each address that asks
+SPEAK_BFD = """
+import socket, struct, sys
+DOWN, INIT, UP = 1, 2, 3
+hearing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+hearing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+hearing.bind(('', 3784))
+saying = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+saying.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+saying.bind((sys.argv[1], 49152))
+states = {}
+while True:
+    packet, (peer, _) = hearing.recvfrom(99)
+    _, flags, _, _, theirs, mine = struct.unpack_from('!BBBBII', packet)
+    state, had = flags >> 6, states.get(peer, DOWN)
+    after = {DOWN: {DOWN: INIT, INIT: UP, UP: DOWN}, INIT: {DOWN: INIT, INIT: UP, UP: UP}, UP: {DOWN: DOWN, INIT: UP, UP: UP}}
+    states[peer] = after[had][state]
+    final = 0x10 if flags & 0x20 else 0
+    saying.sendto(struct.pack('!BBBBIIIII', 1 << 5, states[peer] << 6 | final, 5, 24, 7, theirs, 1000000, 1000000, 0), (peer, 3784))
+"""
+
+
 @pytest.fixture
 def second(lab: Lab) -> Iterator[tuple[dict[str, Any], Machine]]:
     """Another operator's network, on a VLAN of the provider segment, and the router that stands on it."""
@@ -156,6 +178,42 @@ def test_several_gateways_share_the_way_out(
     first = {"external_gateways": [{"network_id": red.public["id"]}]}
     red.call("PUT", f"{path}/remove_external_gateways", router=first)
     assert soon(lambda: sources() == {f"upstream {two}"})
+
+
+def test_a_gateway_whose_next_hop_is_silent_carries_nothing(
+    lab: Lab, second: tuple[dict[str, Any], Machine], tenant: Callable[[str], Tenant]
+) -> None:
+    red = tenant("red")
+    network = red.network("10.0.0.0/24")
+    router = red.router(network)
+    server = red.server(network, 2, red.group(*EVERYTHING))
+    path = f"routers/{router['id']}"
+    more = {"external_gateways": [{"network_id": second[0]["id"]}]}
+    shown = red.call("PUT", f"{path}/add_external_gateways", router=more)["router"]["external_gateways"]
+    one, two = (gateway["external_fixed_ips"][0]["ip_address"] for gateway in shown)
+    speaking = {
+        "outside": lab.internet.popen(["python3", "-c", SPEAK_BFD, "198.51.100.1"]),
+        "upstream": second[1].popen(["python3", "-c", SPEAK_BFD, "10.250.0.1"]),
+    }
+    flags = {"enable_default_route_ecmp": True, "enable_default_route_bfd": True}
+    try:
+        assert red.admin.client.put(f"/network/v2.0/{path}", json={"router": flags}).is_success
+
+        def sources() -> set[str]:
+            return {answer for _ in range(TRIES) if (answer := ask(server.guest, BOTH, 8080))}
+
+        assert soon(lambda: sources() == {f"outside {one}", f"upstream {two}"}), (
+            "neighbours that speak BFD are not used"
+        )
+        speaking["upstream"].kill()
+        speaking["upstream"].wait()
+        assert soon(lambda: sources() == {f"outside {one}"}), "a silent neighbour is still sent conversations"
+        speaking["upstream"] = second[1].popen(["python3", "-c", SPEAK_BFD, "10.250.0.1"])
+        assert soon(lambda: len(sources()) == 2), "a neighbour that is back is not used"
+    finally:
+        for process in speaking.values():
+            process.kill()
+            process.wait()
 
 
 def test_a_router_answers_for_addresses_behind_it(
