@@ -464,6 +464,27 @@ def test_a_routed_prefix_is_open_to_the_world_and_another_is_not(plan: Plan, clo
     )
 
 
+def test_two_gateways_and_each_floating_ip_answers_by_its_own(plan: Plan, cloud: Cloud) -> None:
+    more = {**PUBLIC, "provider:network_type": "vlan", "provider:segmentation_id": 7}
+    second = plan.net.create("network", by=cloud.admin, name="second", **more)
+    plan.net.create(
+        "subnet", by=cloud.admin, network_id=second["id"], ip_version=4, cidr="203.0.113.0/24", enable_dhcp=False
+    )
+    network, group = plan.network(), plan.group(OPEN)
+    router = plan.router(network)
+    body = {"router": {"external_gateways": [{"network_id": second["id"]}]}}
+    assert plan.net.send("PUT", f"routers/{router['id']}/add_external_gateways", json=body).status_code == 200
+    server, plain = plan.server(network, group), plan.server(network)
+    floating = plan.net.create("floatingip", floating_network_id=second["id"], port_id=server["id"])
+    answer = plan.ask("internet", floating)
+    assert answer["reachable"], answer["sentence"]
+    assert answer["hops_back"][-2]["packet"]["source"] == floating["floating_ip_address"]
+    out = plan.ask(server, "internet", protocol="udp", port=53)
+    assert out["hops"][-1]["packet"]["source"] == floating["floating_ip_address"]
+    out = plan.ask(plain, "internet", protocol="udp", port=53)
+    assert out["hops"][-1]["packet"]["source"].startswith("198.51.100.")
+
+
 def test_by_a_firewall_that_is_a_server(plan: Plan) -> None:
     outer, inner, group = plan.network(), plan.network("10.1.0.0/24"), plan.group(OPEN)
     router = plan.router(outer)

@@ -131,6 +131,16 @@ class SourceNat:
 
 
 @dataclass(frozen=True, slots=True)
+class Detour:
+    """Packets from ``source`` to anywhere but ``near`` go to ``nexthop``, out of the port, whatever the routes say."""
+
+    source: Ip
+    near: tuple[Net, ...]
+    nexthop: Ip
+    port_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Router:
     """``routes`` are all but those to its own networks."""
 
@@ -142,6 +152,7 @@ class Router:
     source_nats: tuple[SourceNat, ...] = ()
     uncarried: frozenset[str] = frozenset()  # gateway ports whose physical network no host reaches
     carriers: Mapping[str, str] = field(default_factory=dict)  # gateway port -> the host that is to carry it
+    detours: tuple[Detour, ...] = ()  # of floating IPs, where there are several gateways
     distributed: bool = True  # floating IPs are translated on their servers' own hosts
 
 

@@ -30,6 +30,7 @@ from wolke.network.ports.table import Port as PortRow
 from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import (
     ROUTER_OWNERS,
+    Detour,
     Door,
     FloatingIp,
     Forwarding,
@@ -51,7 +52,7 @@ from wolke.network.routers.legs import Leg, legs_of
 from wolke.network.routers.placement import candidates
 from wolke.network.routers.table import GATEWAY, INTERFACE
 from wolke.network.routers.table import Router as RouterRow
-from wolke.network.routers.ways import neighbour, source_nats, ways
+from wolke.network.routers.ways import detour, neighbour, source_nats, ways
 from wolke.network.security_groups.protocols import number
 from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
 from wolke.network.subnetpools.table import SubnetPool
@@ -109,12 +110,11 @@ def picture(db: Session, scope: Scope | None = None) -> Picture:
     forwardings = read_forwardings(db, floating)
     balanced = {leg.network.id for row in forwardings for leg in legs.get(row.router_id, ()) if not leg.is_gateway}
     pools = read_pools(db)
-    routed = [one for one in floating if one.port_id and one.router_id and ":" in one.floating_ip_address]
     return Picture(
         networks={row.id: network_of(row, balanced) for row in networks},
         subnets={row.id: subnet_of(row, pools) for row in subnets},
-        ports={row.id: port_of(row, fixed.get(row.id, ()), members.get(row.id, ()), routed) for row in ports},
-        routers={row.id: router_of(row, legs[row.id], chassis, routed) for row in routers},
+        ports={row.id: port_of(row, fixed.get(row.id, ()), members.get(row.id, ()), floating) for row in ports},
+        routers={row.id: router_of(row, legs[row.id], chassis, floating) for row in routers},
         groups=read_groups(
             db, {id for held in members.values() for id in held} if found else None, known(fixed, floating, scope)
         ),
@@ -235,17 +235,26 @@ def subnet_of(row: Any, pools: Mapping[str, Pool]) -> Subnet:
     return Subnet(row.id, row.name, row.project_id, row.network_id, net_of(row.cidr), gateway, routes, scope)
 
 
-def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str], routed: Sequence[Any] = ()) -> Port:
-    """``routed``: floating IPs of IPv6, which ports use as their own."""
+def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str], floating: Sequence[Any]) -> Port:
+    """Floating IPs of IPv6 are used by their ports as their own."""
     pairs = [Pair(pair["mac_address"], net_of(pair["ip_address"])) for pair in row.allowed_address_pairs]
-    pairs += [Pair(row.mac_address, net_of(one.floating_ip_address)) for one in routed if one.port_id == row.id]
+    pairs += [
+        Pair(row.mac_address, net_of(one.floating_ip_address))
+        for one in floating
+        if one.port_id == row.id and is_routed(one)
+    ]
     return Port(
         row.id, row.name, row.project_id, row.network_id, row.mac_address, tuple(addresses), row.device_id, row.device_owner,
         row.admin_state_up, row.seen_up, row.port_security_enabled, tuple(pairs), tuple(groups), row.host,
     )  # fmt: skip
 
 
-def router_of(row: Any, legs: Sequence[Leg], chassis: Sequence[Any], routed: Sequence[Any]) -> Router:
+def is_routed(one: Any) -> bool:
+    """Whether a floating IP leads somewhere without a translation."""
+    return bool(one.port_id and one.router_id and ":" in one.floating_ip_address)
+
+
+def router_of(row: Any, legs: Sequence[Leg], chassis: Sequence[Any], floating: Sequence[Any]) -> Router:
     hosts = {one.name: one.hostname for one in chassis}
     carriers = {
         leg.port.id: hosts[str(best[0].columns["chassis_name"])]
@@ -253,15 +262,23 @@ def router_of(row: Any, legs: Sequence[Leg], chassis: Sequence[Any], routed: Seq
         if leg.is_gateway and (best := candidates(row, "", leg, chassis, ""))
     }
     routes = [Route(net_of(way.prefix), address_of(way.nexthop), way.leg.port.id) for way in ways(row, legs)]
-    for one in routed:
-        if one.router_id == row.id and (leg := neighbour(legs, address_of(one.fixed_ip_address))):
+    mine = [one for one in floating if one.router_id == row.id and one.port_id]
+    for one in mine:
+        if is_routed(one) and (leg := neighbour(legs, address_of(one.fixed_ip_address))):
             routes.append(Route(net_of(one.floating_ip_address), address_of(one.fixed_ip_address), leg.port.id))
     nats = (
         SourceNat(net_of(nat.inside), address_of(nat.outside), nat.gateway.port.id) for nat in source_nats(row, legs)
     )
+    detours = []
+    for one in mine:
+        source = one.floating_ip_address if is_routed(one) else one.fixed_ip_address
+        if way := detour(row, legs, one.floating_network_id, source):
+            near = tuple(map(net_of, way.near))
+            detours.append(Detour(address_of(source), near, address_of(way.nexthop), way.leg.port.id))
     silent = {leg.port.id for leg in legs if leg.is_gateway and leg.network.physical_network} - carriers.keys()
     return Router(
-        row.id, row.name, row.project_id, row.admin_state_up, tuple(routes), tuple(nats), frozenset(silent), carriers, row.distributed
+        row.id, row.name, row.project_id, row.admin_state_up, tuple(routes), tuple(nats), frozenset(silent), carriers,
+        tuple(detours), row.distributed
     )  # fmt: skip
 
 

@@ -46,6 +46,10 @@ def leads_behind(picture: Picture, router: Router, port: Port, address: Ip) -> b
 
 def ways(picture: Picture, router: Router, packet: Packet) -> list[Way]:
     """The best ways to the packet's destination: several are of equal worth (ECMP). Raises Blocked: there is none."""
+    for detour in router.detours:
+        if packet.source == detour.source and not any(packet.destination in net for net in detour.near):
+            port = picture.ports[detour.port_id]
+            return [Way(port, detour.nexthop, net_of(picture, port.addresses[0][1]))]
     found = [
         Way(leg, packet.destination, net, True)
         for leg in picture.legs.get(router.id, ())

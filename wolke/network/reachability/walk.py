@@ -147,6 +147,8 @@ class Walk:
         here = thing("port", port)
         if not port.admin_up:
             raise blocked(ADMIN_DOWN, here, f"{here} is switched off (admin_state_up)", here)
+        if port.shut:
+            raise blocked(ADMIN_DOWN, here, f"{here} is shut: a right on its network's zone has been revoked", here)
         network = self.picture.networks[port.network_id]
         if not network.admin_up:
             its = thing("network", network)
