@@ -236,6 +236,9 @@ class Mender:
     def associate(self, built: Built, decided: Json, packet: Json, case: Case) -> bool:
         if decided["type"] != "floatingip":
             return False
+        for one in built.plan.forwardings:
+            if built.floating[one.floating]["id"] == decided["id"]:
+                return self.forward(built, decided["id"], one.guest, packet)
         held = {
             one["port_id"] for one in self.call("GET", f"floatingips?project_id={built.projects[0]}")["floatingips"]
         }
@@ -252,6 +255,16 @@ class Mender:
                     )
                 return True
         return False
+
+    def forward(self, built: Built, id: str, guest: str, packet: Json) -> bool:
+        """One more port is led on."""
+        if "port" not in packet:
+            return False
+        if self.once("forward", id, packet["protocol"], packet["port"]):
+            body = {"protocol": NUMBERS[packet["protocol"]], "external_port": packet["port"], "internal_port": packet["port"],
+                    "internal_port_id": built.ports[guest]["id"], "internal_ip_address": building.address(built, guest)}  # fmt: skip
+            self.call("POST", f"floatingips/{id}/port_forwardings", port_forwarding=body)
+        return True
 
     def exempt(self, built: Built, decided: Json, packet: Json, case: Case) -> bool:
         local = packet["destination"] if decided["direction"] == "ingress" else packet["source"]

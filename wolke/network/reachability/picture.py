@@ -68,6 +68,7 @@ class Port:
     pairs: tuple[Pair, ...] = ()
     groups: tuple[str, ...] = ()
     host: str = ""
+    shut: bool = False  # a right on its network's zone has been revoked
 
     @property
     def of_router(self) -> bool:

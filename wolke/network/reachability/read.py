@@ -245,7 +245,7 @@ def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str]
     ]
     return Port(
         row.id, row.name, row.project_id, row.network_id, row.mac_address, tuple(addresses), row.device_id, row.device_owner,
-        row.admin_state_up, row.seen_up, row.port_security_enabled, tuple(pairs), tuple(groups), row.host,
+        row.admin_state_up, row.seen_up, row.port_security_enabled, tuple(pairs), tuple(groups), row.host, row.shut,
     )  # fmt: skip
 
 

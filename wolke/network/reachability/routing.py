@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from wolke.network.doorman.legs import behind
 from wolke.network.reachability.filters import Flow
 from wolke.network.reachability.picture import GATEWAY_OWNER, Forwarding, Ip, Net, Packet, Picture, Port, Router
-from wolke.network.reachability.verdict import ADDRESS_SCOPE, ROUTE, Thing, blocked, thing
+from wolke.network.reachability.verdict import ADDRESS_SCOPE, FLOATING_IP, NAT, ROUTE, Thing, blocked, thing, traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,17 @@ class Translations:
         made = replace(packet, source=address)
         self.sources[router.id][made.back] = (packet.source, packet.source_port)
         return made
+
+    def check_forwarding(self, router: Router, gateway: Port, packet: Packet) -> None:
+        """Raises Blocked: what is led on by ports only is led on where it comes in from outside, or by the asker's own switch."""
+        one = self.picture.floating_by_address.get(packet.destination)
+        if one is None or one.fixed or one.router_id != router.id or one.network_id != gateway.network_id:
+            return
+        plate, here = Thing("floatingip", one.id, str(one.address), one.project_id), thing("router", router)
+        if any(forwarding.led_to(packet) for forwarding in self.picture.forwardings_of.get(one.id, ())):
+            why = f"{here} leads {plate} on for the world outside and for its own networks, not for those behind another router"
+            raise blocked(NAT, plate, why, here)
+        raise blocked(FLOATING_IP, plate, f"no port forwarding of {plate} leads {traffic(packet)} on", here)
 
     def loops_back(self, router: Router, gateway: Port, packet: Packet) -> bool:
         """Whether what leaves by the gateway is meant for an address that the same router translates."""

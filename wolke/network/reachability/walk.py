@@ -291,6 +291,7 @@ class Walk:
         self.replied = False
         network, loops = self.picture.networks[port.network_id], False
         if port.device_owner == GATEWAY_OWNER:
+            self.translations.check_forwarding(router, port, packet)
             packet = self.rewritten(thing("router", router), packet, *self.translations.outward(router, port, packet))
             self.left_by = router
             loops = self.translations.loops_back(router, port, packet)
