@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.real.tenants import Tenant, pings
-from wolke.lab import Lab, wait_for
+from wolke.lab import Lab, LabError, wait_for
 from wolke.lab.cloud import LOOPS_METRICS_PORT
 from wolke.lab.furnish import administrator
 
@@ -69,7 +69,14 @@ def about(scene: Scene) -> dict[str, str]:
 
 def shown(*words: str) -> Callable[[Scene], str]:
     """What is there, as it was before the hand came; a row that was made again has another uuid."""
-    return lambda scene: "\n".join(sorted(UUID.sub("", line) for line in str(nbctl(*words)(scene)).splitlines()))
+
+    def look(scene: Scene) -> str:
+        try:
+            return "\n".join(sorted(UUID.sub("", line) for line in str(nbctl(*words)(scene)).splitlines()))
+        except LabError as error:  # its switch is gone
+            return str(error)
+
+    return look
 
 
 def switch_settings(scene: Scene) -> str:
