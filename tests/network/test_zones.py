@@ -560,3 +560,18 @@ def test_a_stretched_network_is_no_larger_than_its_zone(zones: Zones) -> None:
     assert cloud.admin.put(f"{ZONES}/{zone['id']}", json={"zone": {"mtu": 1399}}).status_code == 409
     net.delete("network", network["id"])
     assert cloud.admin.delete(f"{ZONES}/{zone['id']}").status_code == 204
+
+
+def test_reachability_names_a_shut_port(zones: Zones) -> None:
+    zone = zones.make(**VLAN)
+    grant = zones.grant(zone, level="create")
+    network = zones.network(zone, by=zones.cloud.member)
+    zones.net.create("subnet", network_id=network["id"], cidr="10.0.0.0/24", ip_version=4)
+    one, two = zones.net.port(network), zones.net.port(network)
+    with zones.cloud.app.database.transaction() as db:
+        for port in (one, two):
+            db.get_one(Port, port["id"]).seen_up = True
+    zones.revoke(grant)
+    question = {"from": {"port_id": one["id"]}, "to": {"port_id": two["id"]}, "protocol": "icmp"}
+    verdict = zones.cloud.member.post("/wolke/v1/reachability", json=question).json()
+    assert "revoked" in str(verdict) and one["id"] in str(verdict), verdict
