@@ -206,11 +206,12 @@ def look(database: Database, concern: Concern) -> None:
             ports = frozenset(id for way in found for id in way.port_ids)
             scope = Scope(ports, frozenset(way.floatingip_id for way in found if way.floatingip_id))
         before = db.execute(query).all()
-        wanted = openings(picture(db, scope), found)
+        wanted = openings(picture(db, scope), found) if found else {}
         projects = {way.project_id for way in found}
         newest = select(Event.target_project_id, func.max(Event.id)).group_by(Event.target_project_id)
         events = {
             row.target_project_id: row[1] for row in db.execute(newest.where(Event.target_project_id.in_(projects)))
         }
-    with database.transaction() as db:
-        record(db, wanted, before, now, events)
+    if wanted or before:
+        with database.transaction() as db:
+            record(db, wanted, before, now, events)

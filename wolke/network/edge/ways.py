@@ -56,6 +56,9 @@ class Way:
 
 def ways(db: Session, project_id: str | None = None) -> list[Way]:
     """Those of a project, or all."""
+    outside = NetworkRow.external | (NetworkRow.physical_network != "")
+    if db.execute(select(NetworkRow.id).where(outside).limit(1)).first() is None:
+        return []
     return [
         *floating(db, project_id),
         *forwardings(db, project_id),
