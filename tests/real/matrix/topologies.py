@@ -300,7 +300,9 @@ def lead_in(dice: Random, made: Topology) -> None:
             if (one.protocol, one.outer) not in {(each.protocol, each.outer) for each in made.forwardings}:
                 made.forwardings.append(one)
         made.floating.append("")
-    made.floating6 = [one.name for one in led if made.net(one.net).six and chance(dice, 0.25)]
+    forwarded = {one.guest for one in made.forwardings}
+    six = [one for one in led if made.net(one.net).six and one.name not in forwarded]
+    made.floating6 = [one.name for one in six if chance(dice, 0.3)]
 
 
 # Probes --------------------------------------------------------------------------------------------------------------
@@ -343,7 +345,7 @@ def probe(dice: Random, made: Topology, source: Guest) -> Probe | None:
         return Probe(source.name, OUTSIDE[version], kind, port)
     if what == "router" and made.routers:
         kind = dice.choice(["icmp", "icmp", "tcp"])
-        return Probe(source.name, ("router", dice.choice(made.routers).name), kind, 0 if kind == "icmp" else port)
+        return Probe(source.name, ("router", dice.choice(made.routers).name), kind, 0 if kind == "icmp" else 80)
     if what == "nobody":
         return Probe(source.name, net.address(99), kind, port)
     if what != "guest" or version not in its.versions:

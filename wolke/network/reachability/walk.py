@@ -239,9 +239,8 @@ class Walk:
         router = self.check_router(port)
         here = thing("router", router)
         gateway = port.device_owner == GATEWAY_OWNER
-        if (
-            not looped and not self.replied
-        ):  # OVN keeps what the sender's port knows up to the router's, and lets answers pass there
+        # OVN keeps what the sender's port knows up to the router's port, and lets answers pass there
+        if not looped and not self.replied:
             if gateway or leads_behind(self.picture, router, port, packet.destination):
                 pass_door(self.picture, port, "ingress", packet, router.project_id)
             if rule := pass_router_port(self.picture, port, "ingress", packet):
