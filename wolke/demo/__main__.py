@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from wolke.demo import doors, story
+from wolke.demo import doors, story, zones
 from wolke.demo.client import CommandError
 from wolke.demo.proofs import Proof, Prover
 from wolke.lab.lab import Lab
@@ -64,7 +64,7 @@ Try next (the cloud keeps running):
 Stop and remove everything:
   sudo ./run cloud down"""
 # The parts of the network's demo, in order: each builds what it needs and says what it saw
-PARTS: dict[str, Callable[[Lab, Callable[[str], None]], list[Proof]]] = {"doorman": doors.play}
+PARTS: dict[str, Callable[[Lab, Callable[[str], None]], list[Proof]]] = {"doorman": doors.play, "zones": zones.prove}
 
 
 def main(arguments: list[str]) -> int:
