@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,28 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 SECONDS = 30
 MOVES = 8
 WEB = {"protocol": "tcp"}
+OPEN = (WEB, {"protocol": "udp"})
 PING = {"protocol": "icmp"}
+
+
+# Asks every 20 ms by a new socket who is there: the time (unix seconds) and the name of each answer
+PROBE = """
+import socket, sys, time
+while True:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(0.1); asking.connect((sys.argv[1], 53))
+        try:
+            asking.send(b'who'); print(time.time(), asking.recv(99).decode().split()[0], flush=True)
+        except OSError:
+            continue
+    time.sleep(0.02)
+"""
+REFUSED = """
+import socket, sys
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); asking.settimeout(2); asking.connect((sys.argv[1], 4444))
+try: asking.send(b'x'); asking.recv(9)
+except ConnectionRefusedError: print('refused')
+"""
 
 
 @pytest.fixture
@@ -51,13 +73,13 @@ def tracked(lab: Lab, address: str) -> list[str]:
     return found
 
 
-def test_it_moves_in_less_than_a_second_and_old_conversations_end(
-    lab: Lab, tenant: Callable[[str], Tenant], capsys: pytest.CaptureFixture[str]
+def test_it_moves_and_old_conversations_end(
+    lab: Lab, tenant: Callable[[str], Tenant], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     red = tenant("red")
     network = red.network("10.0.0.0/24")
     red.router(network)
-    group = red.group(WEB)
+    group = red.group(*OPEN)
     servers = [red.server(network, host, group) for host in (1, 1, 2)]
     for number, server in enumerate(servers):
         server.serve(f"s{number}")
@@ -65,17 +87,28 @@ def test_it_moves_in_less_than_a_second_and_old_conversations_end(
     address = floating["floating_ip_address"]
     assert soon(lambda: ask(lab.internet, address).startswith("s0"))
     outages, endings = [], []
-    for number in [number for number, _ in zip(cycle((1, 2, 0)), range(MOVES), strict=False)]:
-        talk = lab.internet.popen(
-            ["python3", "-c", CONVERSE, address, "80"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert talk.stdout and talk.stdout.readline()
-        begun = time.monotonic()
-        red.call("PUT", f"floatingips/{floating['id']}", floatingip={"port_id": servers[number].port["id"]})
-        assert wait_for(lambda n=number: ask(lab.internet, address).startswith(f"s{n}"), SECONDS, every=0.02)
-        outages.append(time.monotonic() - begun)
-        assert soon(lambda talk=talk: talk.poll() is not None), "a conversation goes on with the server before"
-        endings.append(time.monotonic() - begun)
+    log = tmp_path / "probe"
+    with log.open("w") as out:
+        probing = lab.internet.popen(["python3", "-c", PROBE, address], stdout=out)
+    try:
+        for number in [number for number, _ in zip(cycle((1, 2, 0)), range(MOVES), strict=False)]:
+            words = ["python3", "-c", CONVERSE, address, "80"]
+            talk = lab.internet.popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            assert talk.stdout and talk.stdout.readline()
+            begun = time.time()
+            red.call("PUT", f"floatingips/{floating['id']}", floatingip={"port_id": servers[number].port["id"]})
+
+            def arrived(since: float = begun, name: str = f"s{number}") -> float:
+                answers = (line.split() for line in log.read_text().splitlines() if line.count(" ") == 1)
+                return next((float(at) for at, who in answers if float(at) > since and who == name), 0.0)
+
+            assert wait_for(arrived, SECONDS, every=0.05)
+            outages.append(arrived() - begun)
+            assert soon(lambda talk=talk: talk.poll() is not None), "a conversation goes on with the server before"
+            endings.append(time.time() - begun)
+    finally:
+        probing.terminate()
+        probing.wait()
     with capsys.disabled():
         shown = " ".join(f"{one:.2f}" for one in sorted(outages))
         print(
@@ -84,6 +117,17 @@ def test_it_moves_in_less_than_a_second_and_old_conversations_end(
     red.call("PUT", f"floatingips/{floating['id']}", floatingip={"port_id": None})
     assert soon(lambda: not tracked(lab, address)), tracked(lab, address)
     assert ask(lab.internet, address) == ""
+
+
+def test_errors_find_their_way_back(lab: Lab, tenant: Callable[[str], Tenant]) -> None:
+    """What a router outside says of a packet holds its header: that is translated as well, or no path MTU is ever found."""
+    red = tenant("red")
+    network = red.network("10.0.0.0/24")
+    red.router(network)
+    server = red.server(network, 1, red.group(WEB))
+    floating_ip(red, server)
+    words = ["python3", "-c", REFUSED, "198.51.100.254"]
+    assert soon(lambda: server.guest.run(words, check=False).stdout.strip() == "refused")
 
 
 def test_servers_meet_at_their_floating_ips(lab: Lab, tenant: Callable[[str], Tenant]) -> None:

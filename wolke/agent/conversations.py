@@ -1,8 +1,8 @@
 """Conversations that have lost their ground: a floating IP leads elsewhere, so what was begun by it is forgotten by this host.
 
-Open vSwitch keeps on translating a conversation that it knows, whatever has become of the rule. The slice names the addresses whose rules
-have changed lately. Flows follow a moment after the slice, or before it; so each is forgotten several times. A conversation that is
-still right loses nothing: its next packet is tracked anew.
+Open vSwitch keeps on translating what comes in by a conversation that it knows, whatever has become of the rule. The slice names
+the addresses whose rules have changed lately. Flows follow a moment after the slice, or before it; so each is forgotten several
+times. A conversation that is still right loses nothing: its next packet is tracked anew.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Conversations whose ground has gone: what a floating IP or a port forwarding led to another place is told to every host, which
 forgets them.
 
-A translation stays with a conversation that the data path knows, so that changing the rule alone would leave them with the server
-before.
+A translation stays with a conversation that the data path knows: with the rule alone changed, its packets would still reach the server
+before, whose answers nobody translates back.
 """
 
 from __future__ import annotations
