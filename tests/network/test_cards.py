@@ -305,4 +305,4 @@ def test_pages_end_where_neutrons_do(net: Net) -> None:
     beyond = net.send("GET", f"ports?limit=2&sort_key=id&marker={ids[-1]}").json()
     assert beyond["ports"] == [] and [link["rel"] for link in beyond["ports_links"]] == ["previous"]
     back = net.send("GET", beyond["ports_links"][0]["href"].partition("/v2.0/")[2]).json()
-    assert [port["id"] for port in back["ports"]] == ids[:2]
+    assert [port["id"] for port in back["ports"]] == ids[1:]

@@ -143,10 +143,11 @@ class Collection(collection.Collection[T], Generic[T]):
 
         def link(rel: str, marker: str, *more: tuple[str, str]) -> Json:
             path = self.path.format(**ctx.path)
-            return {"rel": rel, "href": f"{ctx.base}{path}?{urlencode([*kept, ('marker', marker), *more])}"}
+            asked = [*kept, *([("marker", marker)] if marker else []), *more]
+            return {"rel": rel, "href": f"{ctx.base}{path}?{urlencode(asked)}"}
 
         if not ends:
-            return [] if page.reverse or not page.marker else [link("previous", page.marker, ("page_reverse", "True"))]
+            return [] if page.reverse or not page.marker else [link("previous", "", ("page_reverse", "True"))]
         links = [link("next", ends[-1]["id"])] if full or page.reverse else []
         return (
             [*links, link("previous", ends[0]["id"], ("page_reverse", "True"))] if full or not page.reverse else links

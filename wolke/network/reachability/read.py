@@ -167,9 +167,10 @@ def joined(db: Session, seeds: Collection[str]) -> set[str]:
     if not seeds:
         return set()
     its = select(PortRow.network_id).where(PortRow.device_id.in_(seeds), PortRow.device_owner == INTERFACE)
-    start = select(NetworkRow.id).where(or_(NetworkRow.id.in_(seeds), NetworkRow.id.in_(its)))
+    # ids are of several lengths, and PostgreSQL wants one type
+    start = select(cast(NetworkRow.id, String).label("id")).where(or_(NetworkRow.id.in_(seeds), NetworkRow.id.in_(its)))
     reach = start.cte("reach", recursive=True)
-    step = select(case((PortRow.network_id == reach.c.id, PortRow.device_id), else_=PortRow.network_id))
+    step = select(cast(case((PortRow.network_id == reach.c.id, PortRow.device_id), else_=PortRow.network_id), String))
     here = or_(PortRow.network_id == reach.c.id, PortRow.device_id == reach.c.id)
     overlay = select(NetworkRow.id).where(NetworkRow.physical_network == "")
     inner = or_(

@@ -235,6 +235,11 @@ def check(wanted: Sequence[Wanted]) -> None:
     names = [one.port_id for one in wanted]
     if twice := next((id for id in names if names.count(id) > 1), None):
         raise errors.InvalidInput(f"sub_ports: port {twice} is given more than once")
+    tags = [
+        one.segmentation_id for one in wanted if one.segmentation_type != INHERIT and one.segmentation_id is not UNSET
+    ]
+    if again := next((tag for tag in tags if tags.count(tag) > 1), None):
+        raise errors.InvalidInput(f"sub_ports: segmentation_id {again} is given more than once")
     for one in wanted:
         kind, number = one.segmentation_type, one.segmentation_id
         if kind == INHERIT:
