@@ -174,7 +174,7 @@ class Translations:
             return
         plate, here = Thing("floatingip", one.id, str(one.address), one.project_id), thing("router", router)
         if any(forwarding.led_to(packet) for forwarding in self.picture.forwardings_of.get(one.id, ())):
-            why = f"{here} leads {plate} on for the world outside and for its own networks, not for those behind another router"
+            why = f"{plate} is led on for the world outside and by the switches of {here}, but not behind other routers or stateless groups"
             raise blocked(NAT, plate, why, here)
         raise blocked(FLOATING_IP, plate, f"no port forwarding of {plate} leads {traffic(packet)} on", here)
 

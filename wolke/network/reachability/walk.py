@@ -162,7 +162,8 @@ class Walk:
         self.replied = rule is None and self.zones.answers(port.id, packet)
         self.hop(thing("port", port), "sent", packet, rule)
         network = self.picture.networks[port.network_id]
-        packet = self.rewritten(thing("network", network), packet, *self.translations.at_switch(port, packet))
+        if self.zones.knows(port.id, packet):  # what stateless groups let out is not looked at for forwardings either
+            packet = self.rewritten(thing("network", network), packet, *self.translations.at_switch(port, packet))
         return self.across(self.picture.networks[port.network_id], packet, nexthop)
 
     def to_guest(self, port: Port, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
