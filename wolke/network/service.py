@@ -191,7 +191,8 @@ class Collection(collection.Collection[T], Generic[T]):
     def _tag_filter(self, condition: Callable[[list[ColumnElement[bool]]], ColumnElement[bool]]) -> collection.Filter:
         def asked(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
             tags = [tag for value in values for tag in value.split(",")]
-            return condition([tagged(ctx, self.table, tag) for tag in tags])
+            table: Any = self.table  # of a Standard: others have no tags
+            return condition([tagged(ctx, table, tag) for tag in tags])
 
         return asked
 
