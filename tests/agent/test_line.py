@@ -24,6 +24,7 @@ from wolke.agent.listener import Listener
 from wolke.agent.node import JoinRefused, Node, Token, joined
 from wolke.core import pki
 from wolke.drivers.fake.hypervisor import FakeHypervisor
+from wolke.drivers.traffic import Traffic
 from wolke.wire.seen import Capacity, Seen
 from wolke.wire.wanted import Wanted
 
@@ -225,6 +226,14 @@ def test_the_control_plane_reads_consoles(listener, control, state):
     assert get(listener, control, f"/servers/{ID}/console?lines=0").text == ""
     for path in ("/servers/../console", "/servers/x/console", "/", "/node/key.pem"):
         assert get(listener, control, path).status_code == 404
+
+
+def test_the_control_plane_asks_what_goes_through_the_switch(listener, control, tmp_path):
+    listener.traffic = Traffic(ovs=tmp_path)
+    for path in ("/counters", "/conversations"):
+        assert get(listener, control, path).status_code == 503, "no switch answers here"
+    listener.traffic.counters = lambda: '{"in": {}}'
+    assert get(listener, control, "/counters").json() == {"in": {}}
 
 
 def test_nobody_else_is_answered(listener, node, plane):

@@ -120,6 +120,33 @@ def test_replies_of_smtp_flow_through_source_nat(lab: Lab, tenant: Callable[[str
         assert soon(lambda: ask(server.guest, INTERNET[4], 25) == f"outside {outer}")
 
 
+def test_what_may_not_leave_does_not(lab: Lab, tenant: Callable[[str], Tenant]) -> None:
+    red = tenant("red")
+    door = Door(red)
+    server, _ = behind(red, "10.0.0.0/24", 1)
+    plain = red.server(
+        {**server_network(red, server), "subnets": [server.port["fixed_ips"][0]["subnet_id"]]}, 2, red.group()
+    )
+    red.create("floatingip", floating_network_id=red.public["id"], port_id=server.port["id"])
+    with mail_outside(lab):
+        guests = (server.guest, plain.guest)
+        try:
+            for guest in guests:
+                assert soon(lambda guest=guest: ask(guest, INTERNET[4], 25).startswith("outside"))
+            door.make("rule", action="deny", direction="egress", protocol="tcp", port_range_min=25, port_range_max=25)
+            allowed = door.make(
+                "rule", action="allow", direction="egress", protocol="udp", source_port_range_min=53, source_port_range_max=53
+            )  # fmt: skip
+            assert allowed["position"] == 3
+            for guest in guests:
+                assert soon(lambda guest=guest: ask(guest, INTERNET[4], 25) == "")
+                assert ask(guest, INTERNET[4], 80).startswith("outside"), "more than port 25 is shut"
+        finally:
+            door.end()
+        for guest in guests:
+            assert soon(lambda guest=guest: ask(guest, INTERNET[4], 25).startswith("outside"))
+
+
 def test_an_exception_opens_and_expires(lab: Lab, tenant: Callable[[str], Tenant]) -> None:
     red = tenant("red")
     door = Door(red)

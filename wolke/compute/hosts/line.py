@@ -105,14 +105,17 @@ class EveryHost:
         self.app = app
 
     async def ask(self, path: str) -> dict[str, str | None]:
+        """What each host answers; one that has been silent for long is not waited for."""
         hosts = await asyncio.to_thread(self._hosts)
-        return dict(
-            zip(hosts, await asyncio.gather(*(asyncio.to_thread(self._one, host, path) for host in hosts)), strict=True)
-        )
+        heard = [host for host, lately in hosts.items() if lately]
+        told = await asyncio.gather(*(asyncio.to_thread(self._one, host, path) for host in heard))
+        return dict.fromkeys(hosts) | dict(zip(heard, told, strict=True))
 
-    def _hosts(self) -> list[str]:
+    def _hosts(self) -> dict[str, bool]:
+        """Each host, and whether it has been heard of lately."""
+        since = self.app.clock() - self.app.config.host_timeout_seconds
         with self.app.database.read() as db:
-            return list(db.scalars(select(Host.name).order_by(Host.name)))
+            return {row.name: row.seen_at >= since for row in db.execute(select(Host.name, Host.seen_at))}
 
     def _one(self, host: str, path: str) -> str | None:
         try:
