@@ -154,7 +154,7 @@ def test_the_list_is_paged_and_knows_its_parameters(cloud: Cloud, net: Net, outs
 
 # BGP -----------------------------------------------------------------------------------------------------------------
 def speaker(cloud: Cloud, net: Net, **body: Any) -> Any:
-    return net.create("bgp_speaker", by=cloud.admin, **{"name": "s", "local_as": 64512, "ip_version": 6, **body})
+    return net.create("bgp_speaker", by=cloud.admin, **{"name": "s", "local_as": 4294967295, "ip_version": 6, **body})
 
 
 def peer(cloud: Cloud, net: Net, **body: Any) -> Any:
@@ -204,7 +204,7 @@ def test_hosts_get_their_speakers_and_hear_of_each_change(cloud: Cloud, net: Net
     cloud.settle()
     [got] = host.agent.wanted.bgp
     assert [(one.address, one.asn, one.password) for one in got.neighbours] == [("2001:db8::1", 64513, "open-sesame")]
-    assert (got.asn, got.ip_version, got.routes, elsewhere.agent.wanted.bgp) == (64512, 6, (), ())
+    assert (got.asn, got.ip_version, got.routes, elsewhere.agent.wanted.bgp) == (4294967295, 6, (), ())
     agents = net.send("GET", f"bgp-speakers/{made['id']}/bgp-dragents", by=cloud.admin).json()["agents"]
     assert [one["host"] for one in agents] == ["h1"]
     subnet = drawn(net, net.network(), pool)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "5021885de333"
+revision = "ab5a0df05005"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
@@ -50,7 +50,7 @@ def upgrade() -> None:
     op.create_table(
         "bgp_peer",
         sa.Column("peer_ip", sa.String(length=255), nullable=False),
-        sa.Column("remote_as", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("remote_as", sa.BigInteger(), nullable=False),
         sa.Column("auth_type", sa.String(length=255), nullable=False),
         sa.Column("password", sa.String(length=255), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
@@ -70,7 +70,7 @@ def upgrade() -> None:
 
     op.create_table(
         "bgp_speaker",
-        sa.Column("local_as", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("local_as", sa.BigInteger(), nullable=False),
         sa.Column("ip_version", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("advertise_floating_ip_host_routes", sa.Boolean(), nullable=False),
         sa.Column("advertise_tenant_networks", sa.Boolean(), nullable=False),
@@ -220,6 +220,10 @@ def upgrade() -> None:
         sa.Column("protocol", sa.String(length=255), nullable=False),
         sa.Column("first", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("last", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("mac", sa.String(length=255), nullable=False),
+        sa.Column("port_id", sa.String(length=255), nullable=False),
+        sa.Column("localnet", sa.String(length=255), nullable=False),
+        sa.Column("vlan", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ended_conversation")),
     )

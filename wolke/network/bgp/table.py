@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wolke.core.db import Base
@@ -12,7 +12,7 @@ from wolke.network.tables import Standard
 class BgpSpeaker(Standard):
     __tablename__ = "bgp_speaker"
 
-    local_as: Mapped[int]
+    local_as: Mapped[int] = mapped_column(BigInteger)  # up to 2**32 - 1
     ip_version: Mapped[int]
     advertise_floating_ip_host_routes: Mapped[bool] = mapped_column(default=True)
     advertise_tenant_networks: Mapped[bool] = mapped_column(default=True)
@@ -22,7 +22,7 @@ class BgpPeer(Standard):
     __tablename__ = "bgp_peer"
 
     peer_ip: Mapped[str]
-    remote_as: Mapped[int]
+    remote_as: Mapped[int] = mapped_column(BigInteger)
     auth_type: Mapped[str] = mapped_column(default="none")  # none | md5
     password: Mapped[str] = mapped_column(default="")  # sealed by the vault
 
