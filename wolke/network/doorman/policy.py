@@ -64,6 +64,9 @@ class Rule:
     local: tuple[Network, ...] | None = None
     networks: frozenset[str] | None = None  # ids of those it stands at
 
+    def __hash__(self) -> int:
+        return hash(self.id)  # prefixes may be thousands, and what a rule matches is looked up for each packet
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exemption:
@@ -147,6 +150,10 @@ def verdict(rules: Iterable[Rule], exemptions: Iterable[Exemption], packet: Pack
 def matches(rule: Rule, packet: Packet) -> bool:
     """Whether a rule, taken by itself, is about a packet."""
     if rule.direction != packet.direction or (rule.networks is not None and packet.network_id not in rule.networks):
+        return False
+    if rule.protocol not in (None, ICMP, packet.protocol):
+        return False
+    if rule.ports is not None and not rule.ports[0] <= packet.port <= rule.ports[1]:
         return False
     return any(cell.holds(packet) for cell in _cells(rule, packet.local.version))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
@@ -139,15 +140,17 @@ def numbers(field: str, spans: Spans) -> str:
 
 
 def listed(spans: Spans, version: int) -> str:
-    networks = networks_of(spans, version)
+    name, networks = prefixes(spans, version)
     if len(networks) > MOST_LISTED:
-        return f"${set_name(networks)}"
-    return f"{{{', '.join(map(str, networks))}}}" if len(networks) > 1 else str(networks[0])
+        return f"${name}"
+    return f"{{{', '.join(networks)}}}" if len(networks) > 1 else networks[0]
 
 
-def set_name(networks: Sequence[object]) -> str:
-    """A set is named by what it holds, so one that changes is another one."""
-    return f"door_{digest(' '.join(map(str, networks)))}"
+@lru_cache(256)
+def prefixes(spans: Spans, version: int) -> tuple[str, tuple[str, ...]]:
+    """The fewest prefixes, and the name of a set of them. It follows from what it holds: a set that changes is another one."""
+    networks = tuple(map(str, networks_of(spans, version)))
+    return f"door_{digest(' '.join(networks))}", networks
 
 
 def address_sets(drop: Drop) -> list[Row]:
@@ -155,10 +158,10 @@ def address_sets(drop: Drop) -> list[Row]:
     made = []
     for spans in (drop.remote, drop.local):
         if spans != EVERY[drop.version]:
-            networks = networks_of(spans, drop.version)
+            name, networks = prefixes(spans, drop.version)
             if len(networks) > MOST_LISTED:
-                columns: dict[str, Value] = {"addresses": frozenset(map(str, networks))}
-                made.append(Row("Address_Set", set_name(networks), names.owner(*DOOR), columns))
+                columns: dict[str, Value] = {"addresses": frozenset(networks)}
+                made.append(Row("Address_Set", name, names.owner(*DOOR), columns))
     return made
 
 
