@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -25,6 +26,7 @@ from wolke.wire.wanted import Zone
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0  # between two looks at what somebody may have changed by hand
+REST = 9.0  # times as long as a look takes: a switch that changes all the time costs a tenth of a core at most
 SESSION_SECONDS = 5.0  # between two looks at BGP sessions that are still to come
 LONGEST_PAUSE = 60.0  # between two tries of what failed
 
@@ -116,6 +118,7 @@ class Zones:
         self.due = 0.0
         self.failures = 0
         self.worked = False  # once there have been zones, what is left of them is looked for
+        self.cost = 0.0  # of the last look at what is laid, seconds
         self.laid: Layout | None = None  # None: whatever is there is of an agent before us
         self.undo: Undo = lambda kind, wrong, mend: mend()
         switch.watch(self.rung.set)
@@ -201,10 +204,12 @@ class Zones:
     def look(self) -> None:
         """Undo what somebody has changed by hand."""
         with self.lock:
+            begun = time.monotonic()
             try:
                 self._mend(self.laid)
             except DriverError as error:
                 log.debug("the virtual switch does not answer: %s", error)
+            self.cost = time.monotonic() - begun
 
     def _mend(self, layout: Layout | None) -> None:
         if layout is not None and (wrong := self.switch.unlaid(layout)):
@@ -221,4 +226,4 @@ class Zones:
                 log.exception("zones")
                 self.due = self.clock() + LONGEST_PAUSE
             self.rung.wait(max(0.05, self.due - self.clock()))
-            stop.wait(0.1)  # what comes together is looked at together
+            stop.wait(max(0.1, REST * self.cost))  # what comes together is looked at together
