@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wolke.agent.conversations import MOMENTS, Conversations
+from wolke.agent.conversations import ANNOUNCED, MOMENTS, Conversations
 from wolke.drivers.conntrack import Conntrack
 from wolke.drivers.rows import Unavailable
 from wolke.wire.wanted import Ended, Wanted
@@ -74,3 +74,23 @@ def test_a_switch_that_does_not_answer_is_told() -> None:
     asked.running, now = True, MOMENTS[1]
     conversations.work()
     assert conversations.errors() == {} and issubclass(Unavailable, Exception)
+
+
+def test_what_has_come_to_this_host_is_announced_from_here() -> None:
+    now, told = 0.0, list[tuple[object, ...]]()
+
+    class Told:
+        def announce(self, *words: object) -> None:
+            told.append(words)
+
+    conversations = Conversations(Conntrack(ask=Asked()), Told(), lambda: {"mine"}, clock=lambda: now)
+    place = {"mac": "fa:16:3e:00:00:01", "localnet": "provnet-x", "vlan": 7}
+    old = Ended(id="0", address="198.51.100.6", port_id="mine", **place)  # type: ignore[arg-type]
+    conversations.apply(slice_of(old))
+    mine = Ended(id="1", address="198.51.100.7", port_id="mine", **place)  # type: ignore[arg-type]
+    others = Ended(id="2", address="198.51.100.8", port_id="others", **place)  # type: ignore[arg-type]
+    conversations.apply(slice_of(old, mine, others))
+    for moment in ANNOUNCED:
+        now = moment
+        conversations.work()
+    assert told == [("198.51.100.7", "fa:16:3e:00:00:01", "provnet-x", 7)] * len(ANNOUNCED)

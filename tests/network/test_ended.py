@@ -28,13 +28,17 @@ def test_only_what_had_a_ground_before_ends(
     hosts: list[None] = []
     monkeypatch.setattr(hooks, "hosts_change", [lambda db: hosts.append(None)])
     address = floating["floating_ip_address"]
-    assert told(cloud) == []
+    assert told(cloud) == [(address, "", 0, 0)], "it has just come to its port"
+    cloud.now += TOLD_SECONDS + 1
     net.update("floatingip", floating["id"], description="x")
     net.update("floatingip", floating["id"], port_id=floating["port_id"])
     assert told(cloud) == [] and not hosts
     other = net.create("port", network_id=inside["network_id"])
     net.update("floatingip", floating["id"], port_id=other["id"])
-    assert told(cloud) == [(address, "", 0, 0)] and len(hosts) == 1
+    assert told(cloud) == [(address, "", 0, 0)] and hosts
+    with cloud.app.database.read() as db:
+        [one] = wanted_ended(db)
+    assert (one.port_id, one.vlan) == (other["id"], 0) and one.mac and one.localnet.startswith("provnet-")
     cloud.now += TOLD_SECONDS + 1
     assert told(cloud) == []
     net.delete("port", other["id"])

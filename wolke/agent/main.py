@@ -23,6 +23,7 @@ from wolke.agent.metadata_server import MetadataServer
 from wolke.agent.node import Node, joined
 from wolke.agent.notes import Notes
 from wolke.agent.routing import Routing
+from wolke.drivers.announce import Announcer
 from wolke.drivers.conntrack import Conntrack
 from wolke.drivers.disks import Disks
 from wolke.drivers.flows import Flows
@@ -106,7 +107,7 @@ def serve(settings: Settings, state: Path, node: Node, stop: threading.Event) ->
     metadata = MetadataServer(switch, notes)
     frr = Frr(ROUTING)
     routing = Routing(frr, settings.encap_ip)
-    conversations = Conversations(Conntrack())
+    conversations = Conversations(Conntrack(), Announcer(), lambda: set(switch.ports().values()))
     agent = Agent(
         host=settings.host,
         state=state,

@@ -7,6 +7,8 @@ before, whose answers nobody translates back.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -25,16 +27,23 @@ class EndedConversation(Base):
     protocol: Mapped[str] = mapped_column(default="")  # "": all, by whatever port
     first: Mapped[int] = mapped_column(default=0)
     last: Mapped[int] = mapped_column(default=0)
+    mac: Mapped[str] = mapped_column(default="")  # from here on: what the port's host is to announce
+    port_id: Mapped[str] = mapped_column(default="")
+    localnet: Mapped[str] = mapped_column(default="")
+    vlan: Mapped[int] = mapped_column(default=0)
     at: Mapped[float] = mapped_column(index=True)  # unix seconds
 
 
-def end(db: Session, address: str, protocol: str = "", first: int = 0, last: int = 0) -> None:
-    """What was begun to an address, or to some ports of it, ends on every host."""
+def end(db: Session, address: str, protocol: str = "", first: int = 0, last: int = 0, **announced: Any) -> None:
+    """What was begun to an address, or to some ports of it, ends on every host.
+
+    ``announced`` : ``mac``, ``port_id``, ``localnet`` and ``vlan``, where the address leads to a port from now on
+    """
     now = db.info["clock"]()
     same = (EndedConversation.address == address) & (EndedConversation.protocol == protocol)
     same &= (EndedConversation.first == first) & (EndedConversation.last == last)
     db.execute(delete(EndedConversation).where(same | (EndedConversation.at < now - TOLD_SECONDS)))
-    db.add(EndedConversation(address=address, protocol=protocol, first=first, last=last, at=now))
+    db.add(EndedConversation(address=address, protocol=protocol, first=first, last=last, at=now, **announced))
     for listener in hooks.hosts_change:
         listener(db)
 
@@ -44,5 +53,9 @@ def wanted_ended(db: Session) -> tuple[Ended, ...]:
     lately = EndedConversation.at >= db.info["clock"]() - TOLD_SECONDS
     rows = db.execute(select(EndedConversation.__table__).where(lately).order_by(EndedConversation.at))
     return tuple(
-        Ended(id=row.id, address=row.address, protocol=row.protocol, first=row.first, last=row.last) for row in rows
-    )
+        Ended(
+            id=row.id, address=row.address, protocol=row.protocol, first=row.first, last=row.last, mac=row.mac,
+            port_id=row.port_id, localnet=row.localnet, vlan=row.vlan,
+        )
+        for row in rows
+    )  # fmt: skip

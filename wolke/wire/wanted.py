@@ -173,13 +173,20 @@ class BgpSpeaker:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """Conversations that were begun to an address, or to some ports of it, have lost their ground: this host forgets them."""
+    """Conversations that were begun to an address, or to some ports of it, have lost their ground: this host forgets them.
+
+    Where the address leads to a port that is on this host, it is announced from here, so that the way there is learnt anew.
+    """
 
     id: str
     address: str
     protocol: str = ""  # tcp | udp; "" for all, by whatever port
     first: int = 0
     last: int = 0
+    mac: str = ""  # from here on: of what is to be announced; "" for nothing
+    port_id: str = ""
+    localnet: str = ""  # OVN's port to the external network
+    vlan: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

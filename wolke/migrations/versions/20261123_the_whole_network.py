@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "ab5a0df05005"
+revision = "59a63db067cd"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None

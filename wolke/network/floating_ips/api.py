@@ -19,7 +19,7 @@ from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake, wake_all
-from wolke.network import hooks
+from wolke.network import hooks, names
 from wolke.network.ended import end
 from wolke.network.errors import IpAddressGenerationFailure
 from wolke.network.floating_ips import routed
@@ -247,6 +247,7 @@ def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
     router_id = router_between(ctx, chosen[0].subnet_id, one.floating_network_id)
     if (one.router_id, one.port_id, one.fixed_ip_address) != (router_id, port_id, address):
         nowhere(ctx.db, one)
+        announce(ctx.db, one, router_id, port_id)
     one.router_id, one.port_id, one.fixed_ip_address = router_id, port_id, address
     routed.tell_port(ctx.db, one)
     forwarding = select(PortForwarding.id).where(PortForwarding.internal_port_id == port_id).limit(1)
@@ -254,6 +255,20 @@ def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
         raise PortHasPortForwarding(
             f"Cannot associate floating IP to port {port_id} because it already has a Port Forwarding binding."
         )
+
+
+def announce(db: Session, one: FloatingIp, router_id: str, port_id: str) -> None:
+    """Have the port's host tell the external network that the address is there now; OVN would wait for a second before it does."""
+    outside = db.get(Network, one.floating_network_id)
+    if (
+        outside
+        and routed.version_of(one.floating_ip_address) == 4
+        and db.scalar(select(Router.distributed).where(Router.id == router_id))
+    ):
+        end(
+            db, one.floating_ip_address, mac=one.mac_address, port_id=port_id, localnet=names.localnet(outside.id),
+            vlan=outside.segmentation_id,
+        )  # fmt: skip
 
 
 def router_between(ctx: Ctx, subnet_id: str, external_network_id: str) -> str:
