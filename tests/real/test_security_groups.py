@@ -295,6 +295,34 @@ def test_on_a_router_s_interface(lab: Lab, tenant: Callable[[str], Tenant]) -> N
     )
 
 
+def test_ipv6_across_a_guarded_interface(lab: Lab, tenant: Callable[[str], Tenant]) -> None:
+    red = tenant("red")
+    one, two = red.network("fd00:11::/64"), red.network("fd00:12::/64")
+    router = red.router(one)
+    red.call("PUT", f"routers/{router['id']}/add_router_interface", subnet_id=two["subnets"][0])
+    everything = red.group({"ethertype": "IPv6"})
+    inner, outer = red.server(one, 1, everything), red.server(two, 2, everything)
+    for server in (inner, outer):
+        server.serve("served", "80,443", "53,5353")
+    assert soon(ask, inner.guest, outer.address(6), 443) and soon(ask, outer.guest, inner.address(6), 443)
+    web = {**TCP80, "ethertype": "IPv6", "remote_ip_prefix": "fd00:11::/64"}
+    edge = bare(red, web, {"protocol": "ipv6-icmp", "ethertype": "IPv6", "port_range_min": 128})
+    put(red, leg(red, router, one), edge)
+    assert soon(lambda: not ask(inner.guest, outer.address(6), 443)) and soon(ask, inner.guest, outer.address(6))
+    assert soon(pings, inner.guest, outer.address(6)) and not pings(outer.guest, inner.address(6))
+    assert not ask(outer.guest, inner.address(6)) and not ask(inner.guest, outer.address(6), 53, "udp")
+    guest = inner.guest
+    guest.run(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=2", "net.ipv6.conf.eth0.autoconf=1"])
+    for state in ("down", "up"):
+        guest.run(["ip", "link", "set", "eth0", state])
+    assert soon(lambda: "default via fe80" in guest.run(["ip", "-6", "route"]).stdout), "no advertisement passes"
+    assert soon(ask, guest, outer.address(6))
+    assert (
+        "time exceeded"
+        in guest.run(["ping", "-c", "1", "-W", "2", "-t", "1", outer.address(6)], check=False).stdout.lower()
+    )
+
+
 def test_on_a_router_s_gateway(lab: Lab, tenant: Callable[[str], Tenant]) -> None:
     red = tenant("red")
     network = red.network("10.0.0.0/24")
