@@ -496,6 +496,9 @@ def test_by_a_firewall_that_is_a_server(plan: Plan) -> None:
     assert floating["reachable"], floating["sentence"]
     ways = [hop["at"]["id"] for hop in floating["hops"]]
     assert ways[1:] == [router["id"], wan["id"], lan["id"], server["id"]]
+    out = plan.ask(server, "internet", protocol="udp", port=53)
+    assert out["reachable"], out["sentence"]
+    assert [hop["at"]["id"] for hop in out["hops"]][:4] == [server["id"], lan["id"], wan["id"], router["id"]]
     plan.net.update("port", wan["id"], port_security_enabled=True)
     assert decided(plan.ask(plan.server(outer), server))[1:] == ("security_group", wan["id"])
 

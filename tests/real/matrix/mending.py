@@ -123,21 +123,16 @@ class Mender:
 
     def make_way(self, built: Built, decided: Json, packet: Json, case: Case) -> bool:
         key = self.net_at(built, packet["destination"])
+        version = 6 if ":" in packet["destination"] else 4
+        here = next((name for name, one in built.nets.items() if one["id"] == decided["id"]), "")
+        if here and key == (here, version):  # nobody has the address: somebody gets it
+            return self.new_guest(built, here, packet["destination"])
+        if here:  # nobody has the gateway's address: a router gets it
+            router = next(iter(built.routers.values()), None) or self.new_router(built)
+            return self.join(built, router["id"], (here, version))
         if key is None:
             return False
         net, version = key
-        near = built.nets[net]["id"] == decided["id"]
-        if near and any(
-            packet["destination"] == built.plan.net(net).address(guest.host, version) for guest in built.plan.guests
-        ):
-            return False
-        if near:  # nobody has the address: somebody gets it
-            return self.new_guest(built, net, packet["destination"])
-        if decided["type"] == "network":  # nobody has the gateway's address: a router gets it
-            name = next((net for net, one in built.nets.items() if one["id"] == decided["id"]), "")
-            key = (name, version)
-            router = next(iter(built.routers.values()), None) or self.new_router(built)
-            return self.join(built, router["id"], key)
         if decided["type"] == "internet":  # its own router sends the packet out, because it does not know the network
             led = [
                 hop["at"]["id"]
@@ -198,7 +193,7 @@ class Mender:
         key = self.net_at(built, packet["destination"])
         router = self.call("GET", f"routers/{decided['id']}")["router"]
         if key is None:  # out of the cloud
-            if ip_address(packet["destination"]).version == 6 or router["external_gateway_info"]:
+            if router["external_gateway_info"]:
                 return False
             middle = {
                 f["ip_address"]
@@ -206,7 +201,7 @@ class Mender:
                 for f in leg["fixed_ips"]
                 if f["ip_address"].startswith("10.0.9.")
             }
-            if name == "r1" and middle:
+            if name == "r1" and middle and "." in packet["destination"]:
                 return self.route(decided["id"], "0.0.0.0/0", "10.0.9.6")
             if self.once("outside", decided["id"]):
                 info = {"network_id": self.arena.public["id"]}
@@ -238,7 +233,7 @@ class Mender:
             return False
         for one in built.plan.forwardings:
             if built.floating[one.floating]["id"] == decided["id"]:
-                return self.forward(built, decided["id"], one.guest, packet)
+                return one.guest != case.probe.source and self.forward(built, decided["id"], one.guest, packet)
         held = {
             one["port_id"] for one in self.call("GET", f"floatingips?project_id={built.projects[0]}")["floatingips"]
         }
@@ -247,7 +242,8 @@ class Mender:
             port = built.ports[guest.name]["id"]
             led = any(leg.net == guest.net for router in outer for leg in router.legs)
             forwarded = any(one.guest == guest.name for one in built.plan.forwardings)
-            if led and guest.project == 0 and not guest.second and port not in held and not forwarded:
+            itself = guest.name == case.probe.source or forwarded or guest.second
+            if led and guest.project == 0 and port not in held and not itself:
                 if self.once("floating", decided["id"]):
                     address = building.address(built, guest.name)
                     self.call(

@@ -49,8 +49,10 @@ def prove(arena: Arena, plans: Iterable[Topology], report: Report) -> None:
     try:
         arena.set_door(door_rules(every[0].plan.seed))
         arena.build(every)
+        arena.say(f"{len(every)} topologies made")
         arena.wait_for_ports(every)
         arena.quiet()
+        arena.say("all hosts have them")
         cases = [case for built in every for case in built.cases]
         judge(arena, cases, report, "as built")
         report.topologies += len(every)
@@ -113,6 +115,7 @@ def mend(mender: Mender, built: Built, stuck: set[str], report: Report) -> list[
         else:
             stuck.add(case.id)
             report.stuck[case.answer["decided_by"]["kind"]] += 1
+            mender.arena.say(f"no way to flip: {case}")
     return found
 
 

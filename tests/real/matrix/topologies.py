@@ -332,7 +332,8 @@ def probe(dice: Random, made: Topology, source: Guest) -> Probe | None:
     )[0]
     if what == "floating" and made.floating:
         at = dice.randrange(len(made.floating))
-        return Probe(sender, ("floating", at), kind, port) if made.floating[at] != sender else None
+        led_to = {made.floating[at], *(one.guest for one in made.forwardings if one.floating == at)}
+        return Probe(sender, ("floating", at), kind, port) if sender not in led_to else None
     if what == "forwarding" and made.forwardings:
         led = dice.choice(made.forwardings)
         return Probe(sender, ("floating", led.floating), led.protocol, led.outer) if led.guest != sender else None

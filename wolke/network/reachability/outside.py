@@ -25,6 +25,11 @@ def is_private(ip: Ip) -> bool:
     return any(ip in net for net in PRIVATE if net.version == ip.version)
 
 
+def is_ours(picture: Picture, ip: Ip) -> bool:
+    """Whether the address is of the cloud's own, so that nobody else has it."""
+    return any(subnet.ours and ip in subnet.net for subnet in picture.subnets.values())
+
+
 def entrance(picture: Picture, packet: Packet) -> tuple[Network, Ip] | None:
     """Where packets for an address come in from outside: the network, and the next hop on it."""
     for subnet in picture.subnets.values():

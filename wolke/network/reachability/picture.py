@@ -42,6 +42,7 @@ class Subnet:
     gateway: Ip | None = None
     host_routes: tuple[tuple[Net, Ip], ...] = ()
     scope_id: str = ""  # address scope, by its pool
+    ours: bool = False  # cut from an operator's pool: nobody else in the world has these addresses
 
 
 @dataclass(frozen=True, slots=True)

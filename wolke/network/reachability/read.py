@@ -162,8 +162,8 @@ def led_to(db: Session, scope: Scope) -> Found:
 
 
 def joined(db: Session, seeds: Collection[str]) -> set[str]:
-    """Networks and routers that are joined by routers, however many are between. What only a physical external network joins is not:
-    that way goes by its addresses."""
+    """Networks and routers that are joined, however many are between: by routers, or by servers that may hand on what is others'.
+    What only a physical external network joins is not: that way goes by its addresses."""
     if not seeds:
         return set()
     its = select(PortRow.network_id).where(PortRow.device_id.in_(seeds), PortRow.device_owner == INTERFACE)
@@ -173,8 +173,11 @@ def joined(db: Session, seeds: Collection[str]) -> set[str]:
     step = select(cast(case((PortRow.network_id == reach.c.id, PortRow.device_id), else_=PortRow.network_id), String))
     here = or_(PortRow.network_id == reach.c.id, PortRow.device_id == reach.c.id)
     overlay = select(NetworkRow.id).where(NetworkRow.physical_network == "")
+    hands_on = or_(~PortRow.port_security_enabled, cast(PortRow.allowed_address_pairs, String) != "[]")
     inner = or_(
-        PortRow.device_owner == INTERFACE, and_(PortRow.device_owner == GATEWAY, PortRow.network_id.in_(overlay))
+        PortRow.device_owner == INTERFACE,
+        and_(PortRow.device_owner == GATEWAY, PortRow.network_id.in_(overlay)),
+        and_(PortRow.device_id != "", ~PortRow.device_owner.startswith("network:"), hands_on),
     )
     reach = reach.union(step.where(here, inner))
     return {*seeds, *db.scalars(select(reach.c.id))}
@@ -232,8 +235,8 @@ def subnet_of(row: Any, pools: Mapping[str, Pool]) -> Subnet:
     routes = tuple((net_of(one["destination"]), address_of(one["nexthop"])) for one in row.host_routes)
     gateway = address_of(row.gateway_ip) if row.gateway_ip else None
     pool = pools.get(row.subnetpool_id or "")
-    scope = pool.scope_id if pool else ""
-    return Subnet(row.id, row.name, row.project_id, row.network_id, net_of(row.cidr), gateway, routes, scope)
+    scope, ours = (pool.scope_id, pool.operators) if pool else ("", False)
+    return Subnet(row.id, row.name, row.project_id, row.network_id, net_of(row.cidr), gateway, routes, scope, ours)
 
 
 def port_of(row: Any, addresses: Sequence[tuple[Ip, str]], groups: Sequence[str], floating: Sequence[Any]) -> Port:

@@ -20,7 +20,7 @@ from wolke.network.reachability.filters import (
     pass_router_port,
 )
 from wolke.network.reachability.guests import handed_on_by, way_of_guest
-from wolke.network.reachability.outside import entrance, is_private
+from wolke.network.reachability.outside import entrance, is_ours, is_private
 from wolke.network.reachability.picture import FLOATING_OWNER, GATEWAY_OWNER, Ip, Network, Packet, Picture, Port, Router
 from wolke.network.reachability.routing import Translations, check_scopes, gateways, leads_behind, ways
 from wolke.network.reachability.verdict import (
@@ -318,7 +318,7 @@ class Walk:
             if entrance(self.picture, packet):
                 self.hop(plate, "led back into the cloud", packet)
                 return self.from_outside(packet, back=packet.answer)
-            if is_private(packet.destination):
+            if is_private(packet.destination) or is_ours(self.picture, packet.destination):
                 raise blocked(
                     NO_PATH,
                     plate,
