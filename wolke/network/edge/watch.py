@@ -134,15 +134,18 @@ def record(db: Session, wanted: Found, before: Sequence[Any], now: float, events
 
 
 class EdgeWatch(Lane):
-    """A lane whose news are the audit's events. It looks at the projects that they are about, and at all when it starts."""
+    """A lane whose news are the audit's events. It looks at what they are about, and at all when it starts.
+
+    They come in the order of their places in the audit's chain: numbers of events may appear later than greater ones.
+    """
 
     def __init__(self) -> None:
         super().__init__("edge", (), lambda items: {})
-        self.last: int | None = None  # event
+        self.last: int | None = None  # place
 
     def run_once(self, database: Database) -> int:
         with database.read() as db:
-            newest = db.scalar(select(func.max(Event.id))) or 0
+            newest = db.scalar(select(func.max(Event.place))) or 0
             if newest == self.last:
                 return 0
             concern = EVERYTHING if self.last is None else concern_of(db, self.last)
@@ -176,7 +179,7 @@ EVERYTHING = Concern()
 def concern_of(db: Session, last: int) -> Concern:
     """Of the events after the last one that was looked at."""
     query = select(Event.kind, Event.target_id, Event.target_project_id, Event.project_id)
-    query = query.where(Event.id > last, Event.service.not_in(STRANGERS))
+    query = query.where(Event.place > last, Event.service.not_in(STRANGERS))
     projects: set[str] = set()
     ids: set[str] = set()
     for kind, id, target, project in db.execute(query):
