@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import RED, Cloud
 from tests.network.conftest import Net
+from wolke.network import facts
 
 SLAAC = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
 
@@ -137,6 +138,19 @@ def test_the_version_follows_what_it_leads_to(cloud: Cloud, net: Net, outside: A
     net.send("PUT", f"routers/{inside['router']}/add_router_interface", json={"subnet_id": subnet["id"]})
     lonely = net.create("floatingip", floating_network_id=outside["id"], port_id=net.port(alone)["id"])
     assert ":" in lonely["floating_ip_address"]
+
+
+def test_the_server_is_told_to_set_it_on_its_card(cloud: Cloud, net: Net, outside: Any, inside: Any) -> None:
+    port = net.port(inside)
+    address = floating(net, outside, port_id=port["id"])["floating_ip_address"]
+    net.create(
+        "floatingip", floating_network_id=outside["id"], port_id=port["id"]
+    )  # IPv4 is translated: not on the card
+    with cloud.app.database.read() as db:
+        told = facts.network_data(list(facts.ports_by_id(db, [port["id"]]).values()))
+    [whole] = [one for one in told["networks"] if one.get("netmask", "").count("f") == 32]
+    assert (whole["type"], whole["ip_address"]) == ("ipv6", address)
+    assert len({one["id"] for one in told["networks"]}) == len(told["networks"]) == 3
 
 
 def test_it_counts_and_is_given_back(cloud: Cloud, net: Net, outside: Any, inside: Any) -> None:
