@@ -51,7 +51,7 @@ ROUTES = console.ROUTES
 def assemble(app: App) -> None:
     """Add what this domain brings to the app: parts that handlers find by their face."""
     app.add(Line, Line(app))
-    app.add(Witness, EveryHost(app))
+    app.add(Witness, EveryHost(app))  # type: ignore[type-abstract]
     cards.listen()
 
 

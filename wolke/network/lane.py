@@ -62,9 +62,11 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {}
+GROUND = (  # what others' rows stand on
+    "security_group_drop", "guard", "network", "subnet", "door", "address_group", "security_group", "router",
+)  # fmt: skip
 # in which rows need each other; what is not named comes last
-ORDER = ("security_group_drop", "guard", "network", "subnet", "door", "address_group", "security_group", "port", "network_log", "router", "floating_ip")
-GROUND = ("security_group_drop", "guard", "network", "subnet", "door", "address_group", "security_group", "router")  # what others' rows stand on
+ORDER = (*GROUND[:-1], "port", "network_log", "router", "floating_ip")
 
 
 def kind(table: type[Resource], rows: Rows) -> None:
