@@ -106,6 +106,9 @@ def test_the_door_stands_where_a_network_is_not_one_projects_alone(
     policy = {"object_type": "network", "object_id": mine["id"], "action": "access_as_shared", "target_tenant": BLUE}
     shared = net.send("POST", "rbac-policies", json={"rbac_policy": policy}).json()["rbac_policy"]
     assert door.members(mine) == {inner["id"]} and door.drops(mine)["to-lport"] == SMTP
+    trusted = net.port(mine, device_owner="network:dhcp")
+    assert door.members(mine) == {inner["id"], trusted["id"]}, "whatever a port is called"
+    net.delete("port", trusted["id"])
     net.send("DELETE", f"rbac-policies/{shared['id']}")
     assert door.members(mine) == set() and door.drops(mine)["to-lport"] == []
 

@@ -20,7 +20,7 @@ from wolke.network.routers.table import GATEWAY, Router
 
 DOOR = ("door", "policy")  # kind and id of the work item
 FLOATING = "network:floatingip"
-INSIDE = ("network:router_interface", "network:router_ha_interface", "network:distributed", "network:dhcp", FLOATING)
+INSIDE = ("network:router_interface", "network:router_ha_interface", "network:distributed", FLOATING)
 
 
 def at_door() -> ColumnElement[bool]:
