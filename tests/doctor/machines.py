@@ -30,6 +30,8 @@ class Told(Machine):
             "/sys/block/nbd0": "",
             "/usr/share/OVMF/OVMF_CODE_4M.fd": "",
             "/usr/share/novnc/core/rfb.js": "",
+            "/usr/lib/frr/bgpd": "",
+            "/usr/lib/frr/frr-reload.py": "",
         } | told.pop("files", {})
         self.versions = VERSIONS | told.pop("versions", {})
         self.refused: dict[str, str] = {}  # words of a command -> what it prints before it fails

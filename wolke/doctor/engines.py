@@ -32,6 +32,7 @@ ENGINES = (
 )
 FIRMWARE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd")
 CONSOLE = "/usr/share/novnc/core/rfb.js"
+ROUTING = ("/usr/lib/frr/bgpd", "/usr/lib/frr/frr-reload.py")
 OLD = "versions before Debian 12's are not tested"
 
 
@@ -89,6 +90,10 @@ def files(machine: Machine) -> Iterator[Finding]:
         yield ok("noVNC", "/usr/share/novnc")
     else:
         yield degraded("noVNC", "not installed: no console in the browser", INSTALL + "novnc")
+    if all(map(machine.exists, ROUTING)):
+        yield ok("FRR", "/usr/lib/frr")
+    else:
+        yield degraded("FRR", "not installed: no BGP, no EVPN zones on this host", INSTALL + "frr frr-pythontools")
 
 
 def python(machine: Machine) -> Iterator[Finding]:
