@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -339,6 +340,39 @@ def test_an_agent_that_dies_in_the_middle_goes_on(operator: Operator) -> None:
             ["ovs-vsctl", "--bare", "--columns=name", "find", "port", f"external_ids:wolke-zone={zone['id']}"]
         )
         assert len(ports.stdout.split()) == 2  # the other host and the foreign VTEP
+
+
+def test_engines_that_die_come_back_with_their_zones(operator: Operator) -> None:
+    lab, site = operator.lab, operator.site
+    red = operator.tenant("red")
+    pairs = []
+    for at, body in enumerate((QINQ, VXLAN, EVPN)):
+        zone = operator.declare(**body)
+        operator.grant(zone, red)
+        pairs.append(guests(red, red.network(f"10.{30 + at}.0.0/24", **on(zone))))
+    behind = operator.machine(site.behind_leaf("behind", "10.32.0.200/24", 7000, port=4790))
+    leaf = site.leaf(64600, 64512)
+
+    def all_reach() -> bool:
+        ways = all(pings(one.guest, two.address()) and pings(two.guest, one.address()) for one, two in pairs)
+        return ways and pings(behind, pairs[2][0].address())
+
+    assert soon(all_reach)
+    lab.kill("h1/vswitchd")
+    lab.start("h1/vswitchd")
+    assert soon(all_reach), "ovs-vswitchd"
+    host = lab.host(1)
+
+    def session() -> str:
+        peers = leaf.show("show bgp l2vpn evpn summary")["peers"]
+        return str(peers.get(host.address, {}).get("state", ""))
+
+    assert soon(lambda: session() == "Established")
+    host.run(["sh", "-c", "kill -9 $(cat /run/wolke-frr/*.pid)"])
+    killed = time.monotonic()
+    assert soon(lambda: session() != "Established")
+    assert soon(lambda: session() == "Established") and soon(all_reach), "FRR"
+    print(f"the host was in EVPN again after {time.monotonic() - killed:.1f} s")
 
 
 def test_what_was_changed_by_hand_is_told_and_undone(operator: Operator) -> None:
