@@ -90,7 +90,7 @@ def test_of_two_hosts_the_other_carries_it(gateways: Gateways) -> None:
     gateways.cloud.now += 20
     assert gateways.order() == [second]
     gateways.dead = set()
-    gateways.tell(first)
+    gateways.tell(first, **{second: None})
     assert gateways.order() == [second, first]
 
 
@@ -112,6 +112,16 @@ def test_a_switch_that_does_not_run_carries_nothing_though_its_agent_answers(gat
     first, second, third = gateways.order()
     gateways.tell(first, switching=False)
     assert gateways.order() == [second, third]
+
+
+def test_a_host_that_is_new_to_ovn_rests_first(gateways: Gateways) -> None:
+    first, second, third = gateways.order()
+    gateways.cloud.chassis.names = [second, third]
+    assert gateways.order() == [second, third]
+    gateways.cloud.chassis.names = [first, second, third]
+    assert gateways.order() == [second, third, first]
+    gateways.cloud.now += REST_SECONDS + 1
+    assert gateways.order() == [first, second, third]
 
 
 def test_when_all_are_silent_it_is_we_who_hear_nothing(gateways: Gateways) -> None:

@@ -168,9 +168,10 @@ class ChassisWatch(Lane):
         since = now - self.patience
         silent = {name for name in names if last.get(hostnames[name], since) < since}
         # With one candidate left OVN ends BFD, and nobody tells of tunnels any more: who did not answer is gone until he is heard.
-        self.gone = {
-            name: at for name, at in self.gone.items() if name in names and last.get(hostnames[name], 0.0) <= at
-        }
+        here = {name for name, at in self.gone.items() if last.get(hostnames.get(name, ""), 0.0) > at}
+        self.gone = {name: at for name, at in self.gone.items() if name in names - here}
+        if here:  # who hears nobody may hear them now
+            self.isolated_until.clear()
         speaking = {name: row.tunnels for name, row in said.items() if name not in silent | self.gone.keys()}
         working, dead = connected(speaking, names)
         for name in dead - silent:
@@ -184,7 +185,8 @@ class ChassisWatch(Lane):
         silent |= self.gone.keys() | {name for name, row in said.items() if not row.switching}
         if silent == names:
             silent = set()
-        for name in silent | (dead if working else set()):
+        new = names - self.last.keys() if self.last is not None else set()
+        for name in silent | new | (dead if working else set()):
             self.rest_until[name] = now + REST_SECONDS
         resting = {name for name in names if self.rest_until.get(name, 0.0) > now}
         if resting == names:
