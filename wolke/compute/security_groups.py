@@ -183,7 +183,7 @@ def add_rule(ctx: Ctx, whole: OneRule) -> Json:
         made = security_group_rules.make(inside(ctx), rules.create, wanted, "create_security_group_rule")
     except Conflict as error:
         raise BadRequest(str(error)) from error
-    ctx.about(made)
+    ctx.about(made, after=security_group_rules.views(inside(ctx), [made])[0])
     remote = ctx.db.get(SecurityGroup, made.remote_group_id) if made.remote_group_id else None
     return {"security_group_rule": rule_view(made, remote)}
 
@@ -202,6 +202,6 @@ def remove_rule(ctx: Ctx) -> None:
     found = security_group_rules.find(inside(ctx), ctx.path["rule_id"], "delete_security_group_rule")
     if found.direction != "ingress":
         raise NotFound(f"Rule ({found.id}) not found")
+    ctx.about(found, before=security_group_rules.views(inside(ctx), [found])[0])
     rules.remove(inside(ctx), found)
-    ctx.about(found)
     ctx.db.delete(found)
