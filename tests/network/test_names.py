@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Cloud
 from tests.network.conftest import Net
+from wolke.network import facts
 
 
 def records(cloud: Cloud, port: Any) -> dict[str, str]:
@@ -61,6 +62,17 @@ def test_a_name_changes_and_goes(cloud: Cloud, net: Net) -> None:
     net.update("port", port["id"], dns_name="")
     assert records(cloud, port) == {}
     assert net.show("port", port["id"])["dns_assignment"][0]["hostname"] == "host-10-0-0-6"
+
+
+def test_a_lent_port_gives_its_servers_name_back(cloud: Cloud, net: Net) -> None:
+    network = net.network()
+    net.subnet(network)
+    lent, own = named(net, network), named(net, network, dns_name="mine", fixed_ips=[])
+    with cloud.app.database.transaction() as db:
+        ids = (lent["id"], own["id"])
+        facts.release(db, dict.fromkeys(ids, False), dict.fromkeys(ids, "web"))
+    assert records(cloud, lent) == {}
+    assert [net.show("port", port["id"])["dns_name"] for port in (lent, own)] == ["", "mine"]
 
 
 def test_both_versions_have_the_name(cloud: Cloud, net: Net) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, false, or_, select, update
 from sqlalchemy.orm import Session
 
 from wolke.core.db import Json
@@ -222,19 +223,23 @@ def bind(db: Session, port_ids: Sequence[str], host: str) -> None:
     _change(db, port_ids, host=host)
 
 
-def release(db: Session, owned: Mapping[str, bool]) -> None:
+def release(db: Session, owned: Mapping[str, bool], names: Mapping[str, str] = MappingProxyType({})) -> None:
     """A server is gone: its own ports go with it, those that were lent to it are free again.
 
     Parameters
     ----------
     owned : port id -> whether the port was made with the server
+    names : port id -> host name of its server; a lent port that bears it has it from there and gives it back
     """
     going = [id for id, own in owned.items() if own]
     for listener in hooks.port_goes if going else ():
         listener(db, going)
     db.execute(delete(Port).where(Port.id.in_(going)))
     wake_all(db, [("port", id) for id in going])
-    _change(db, [id for id, own in owned.items() if not own], device_id="", device_owner="", host="")
+    lent = [id for id, own in owned.items() if not own]
+    given = or_(false(), *(and_(Port.id == id, Port.dns_name == names[id]) for id in lent if names.get(id)))
+    db.execute(update(Port).where(given).values(dns_name=""))
+    _change(db, lent, device_id="", device_owner="", host="")
 
 
 def _change(db: Session, port_ids: Sequence[str], **values: Any) -> None:

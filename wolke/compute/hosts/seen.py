@@ -116,8 +116,11 @@ def forget(db: Session, ids: Sequence[str]) -> None:
     """Servers that are nowhere any more: their ports are released; the rows stay for those who ask what was."""
     now = db.info["clock"]()
     mine = ServerPort.server_id.in_(ids)
-    owned = {row.port_id: row.owned for row in db.execute(select(ServerPort.port_id, ServerPort.owned).where(mine))}
-    facts.release(db, owned)
+    cards = select(ServerPort.port_id, ServerPort.owned, Server.hostname).join(
+        Server, Server.id == ServerPort.server_id
+    )
+    held = db.execute(cards.where(mine)).all()
+    facts.release(db, {row.port_id: row.owned for row in held}, {row.port_id: row.hostname for row in held})
     db.execute(delete(ServerPort).where(mine))
     db.execute(update(Server).where(Server.id.in_(ids)).values(deleted_at=now, host=""))
     end(db, ids, "")

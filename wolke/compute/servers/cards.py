@@ -139,14 +139,26 @@ def _made(ctx: Ctx, server: Server, card: Card, groups: Sequence[str] | None) ->
         host=server.host,
         fixed_ip=card.fixed_ip,
         security_groups=groups,
-        dns_name=server.hostname if len(server.hostname) <= 63 and "." not in server.hostname else "",
+        dns_name=dns_name(server),
     ).id
+
+
+def dns_name(server: Server) -> str:
+    """The name that the server's ports bear, where it can be one."""
+    return server.hostname if len(server.hostname) <= 63 and "." not in server.hostname else ""
 
 
 def _taken(ctx: Ctx, server: Server, card: Card) -> str:
     if ctx.db.get(ServerPort, card.port_id):
         raise Conflict(f"Port {card.port_id} is still in use.")
-    facts.take_port(ctx, card.port_id, device_id=server.id, device_owner=device_owner(server), host=server.host)
+    facts.take_port(
+        ctx,
+        card.port_id,
+        device_id=server.id,
+        device_owner=device_owner(server),
+        host=server.host,
+        dns_name=dns_name(server),
+    )
     return card.port_id
 
 
@@ -157,7 +169,7 @@ def drop(db: Session, server: Server, port_ids: Sequence[str] | None = None) -> 
         query = query.where(ServerPort.port_id.in_(port_ids))
     owned = {row.port_id: row.owned for row in db.execute(query)}
     db.execute(delete(ServerPort).where(ServerPort.port_id.in_(owned)))
-    facts.release(db, owned)
+    facts.release(db, owned, dict.fromkeys(owned, server.hostname))
 
 
 # What the network tells us ----------------------------------------------------------------------------------------
