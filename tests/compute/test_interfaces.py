@@ -166,3 +166,21 @@ def test_older_clients_manage_groups_through_compute(site: Site) -> None:
     assert site.cloud.stranger.get(f"{url}/{default}").status_code == 404
     gone = member.get(url, headers={"OpenStack-API-Version": "compute 2.36"})
     assert gone.status_code == 404
+
+
+def test_a_lent_port_bears_the_servers_name_while_it_is_its_card(cloud, site):
+    base = "/network/v2.0"
+
+    def made(**more):
+        body = {"port": {"network_id": site.network, **more}}
+        return cloud.member.post(f"{base}/ports", json=body).json()["port"]["id"]
+
+    def name(port):
+        return cloud.member.get(f"{base}/ports/{port}").json()["port"]["dns_name"]
+
+    plain, named = made(), made(dns_name="mine")
+    server = site.run(name="shop", networks=[{"port": plain}, {"port": named}])
+    assert (name(plain), name(named)) == ("shop", "mine")
+    cloud.member.delete(f"/compute/v2.1/servers/{server}")
+    cloud.settle()
+    assert (name(plain), name(named)) == ("", "mine")
