@@ -19,6 +19,7 @@ from wolke.lab.guests import Guest
 from wolke.lab.lab import Lab
 from wolke.lab.node import LabError
 from wolke.lab.waiting import wait_for
+from wolke.network.doorman.spans import canonical
 
 NAMES = ("east", "west")
 RANGE, POOL = "10.0.0.0/24", "door-demo"
@@ -83,6 +84,9 @@ class Project:
         mine = f"project_id={self.id}"
         for kind in ("floatingips", "routers", "ports", "networks", "security-groups"):
             for one in self.call("GET", f"{kind}?{mine}")[kind.replace("-", "_")]:
+                if kind == "floatingips":
+                    for forwarding in self.call("GET", f"floatingips/{one['id']}/port_forwardings")["port_forwardings"]:
+                        self.call("DELETE", f"floatingips/{one['id']}/port_forwardings/{forwarding['id']}")
                 if kind == "routers":
                     for port in self.call("GET", f"ports?device_id={one['id']}&device_owner=network:router_interface")[
                         "ports"
@@ -331,12 +335,12 @@ class Doors:
             talk.wait()
 
     def open(self, project: Project) -> list[str]:
-        """TCP ports of its floating IP that the inventory shows as open."""
+        """TCP ports of its floating IP that the inventory shows as open, since whenever."""
         ways = self.get(
             f"edge?project_id={project.id}&address={project.floating['floating_ip_address']}&counters=false"
         )["edge"]
-        listed = (one for way in ways for one in way["open"] if one["protocol"] == "tcp")
-        return [f"tcp/{one['port_min']}-{one['port_max']}" for one in listed]
+        listed = [(one["port_min"], one["port_max"]) for way in ways for one in way["open"] if one["protocol"] == "tcp"]
+        return [f"tcp/{first}-{last}" for first, last in canonical(listed)]
 
     def inventory(self) -> None:
         east = self.projects["east"]
