@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "59a63db067cd"
+revision = "b419b2cb58ce"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
