@@ -13,7 +13,7 @@ def test_guests_are_neither_dhcp_servers_nor_routers_whatever_their_groups_say(c
     guards = {
         key: row for (table, key), row in cloud.north.table.items() if table == "ACL" and key.startswith("guard-")
     }
-    assert set(guards) == {"guard-dhcpv4", "guard-dhcpv6", "guard-redirect"}
+    assert set(guards) == {"guard-dhcpv4", "guard-dhcpv6", "guard-reroute"}
     for row in guards.values():
         assert row.columns["action"] == "drop" and row.columns["direction"] == "from-lport"
         assert row.parents == {("Port_Group", "pg_drop", "acls")}

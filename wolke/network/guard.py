@@ -30,7 +30,7 @@ BAND = "guard"
 SERVERS_ONLY = {
     "dhcpv4": "ip4 && udp && udp.src == 67",
     "dhcpv6": "ip6 && udp && udp.src == 547",
-    "redirect": "ip6 && icmp6 && icmp6.type == 137",
+    "reroute": "ip6 && icmp6 && icmp6.type == 137",  # ICMPv6 redirect
 }
 # What of a switch, and of a router, goes to ovn-controller (ovn-nb(5), Copp)
 SWITCH_PUNTS = ("dhcpv4-opts", "dhcpv6-opts", "dns", "igmp", "nd-ra-opts", "reject", "tcp-reset", "event-elb")
