@@ -392,6 +392,17 @@ def test_a_port_forwarding_leads_in_and_nothing_else_does(plan: Plan) -> None:
     inside = plan.ask(other, floating, protocol="tcp", port=8080)
     assert inside["reachable"] and inside["hops"][-1]["packet"]["source"] == ip(other), "its own switch leads it there"
     assert openings(plan, floating) == {(6, 8080, 8080, "all")}
+    narrow = plan.group(
+        {"direction": "egress", "remote_ip_prefix": f"{floating['floating_ip_address']}/32"}, name="narrow"
+    )
+    for rule in plan.net.show("security_group", narrow["id"])["security_group_rules"]:
+        if rule["id"] not in narrow["rules"]:
+            plan.net.delete("security_group_rule", rule["id"])
+    answer = plan.ask(plan.server(network, narrow), floating, protocol="tcp", port=8080)
+    assert decided(answer) == (False, "security_group", narrow["id"]), (
+        "its own switch has the inner address from the second packet on"
+    )
+    assert answer["stopped"]["destination"] == ip(server)
 
 
 def test_groups_on_the_port_of_a_router(plan: Plan) -> None:

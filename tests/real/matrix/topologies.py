@@ -262,6 +262,8 @@ def meaning(rule: dict[str, Any]) -> str:
     """What a rule says, however its protocol is spelt."""
     spelt = {"6": "tcp", "17": "udp", "ipv6-icmp": "icmp", "icmpv6": "icmp"}
     protocol = str(rule.get("protocol"))
+    if rule.get("remote_ip_prefix") in ("0.0.0.0/0", "::/0"):
+        rule = {key: value for key, value in rule.items() if key != "remote_ip_prefix"}
     return repr(sorted(({**rule, "protocol": spelt.get(protocol, protocol)}).items()))
 
 

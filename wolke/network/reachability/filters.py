@@ -136,6 +136,15 @@ def pass_port(picture: Picture, zones: Zones, port: Port, direction: str, packet
     raise refusal(groups, direction, packet, here)
 
 
+def check_rest(picture: Picture, port: Port, packet: Packet) -> None:
+    """Raises Blocked: the rest of a TCP conversation does not leave. What a switch leads on has its new destination before the groups are
+    asked from the second packet on, so they have to allow both."""
+    groups = [picture.groups[id] for id in port.groups if id in picture.groups]
+    guarded = port.secure and not port.trusted and packet.protocol == TCP
+    if guarded and not first(picture, groups, "egress", packet, stateful=True):
+        raise refusal(groups, "egress", packet, thing("port", port))
+
+
 def first(
     picture: Picture, groups: list[Group], direction: str, packet: Packet, *, stateful: bool
 ) -> tuple[Group, Rule] | None:

@@ -14,6 +14,7 @@ from wolke.network.reachability.filters import (
     ICMPV6,
     Zones,
     check_receiver,
+    check_rest,
     check_sender,
     pass_door,
     pass_port,
@@ -163,7 +164,10 @@ class Walk:
         self.hop(thing("port", port), "sent", packet, rule)
         network = self.picture.networks[port.network_id]
         if self.zones.knows(port.id, packet):  # what stateless groups let out is not looked at for forwardings either
-            packet = self.rewritten(thing("network", network), packet, *self.translations.at_switch(port, packet))
+            led, by = self.translations.at_switch(port, packet)
+            packet = self.rewritten(thing("network", network), packet, led, by)
+            if by:
+                check_rest(self.picture, port, packet)
         return self.across(self.picture.networks[port.network_id], packet, nexthop)
 
     def to_guest(self, port: Port, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
