@@ -146,30 +146,41 @@ def advertisement(mac: str, source: str, address: str, what: bytes) -> bytes:
 
 
 Frames = Callable[[Scene, bytes], bytes]
+
+
+def arp_of(s: Scene, m: bytes) -> bytes:
+    return claim(s, s.evil.address(), own(s), m)
+
+
+def nd_of(s: Scene, m: bytes) -> bytes:
+    return advertisement(own(s), s.evil.address(6), s.evil.address(6), m)
+
+
+def from_itself(version: int) -> Frames:
+    return lambda s, m: datagram(own(s), s.evil.address(version), s.victims[0], m)
+
+
+def own(s: Scene) -> str:
+    return str(s.evil.port["mac_address"])
+
+
+def theirs(s: Scene) -> str:
+    return str(s.victims[1].port["mac_address"])
+
+
+# what is forged -> (the forged frame, the honest one)
 FORGED: dict[str, tuple[Frames, Frames]] = {
-    "ARP: the gateway's address is mine": (
-        lambda s, m: claim(s, "10.0.0.1", s.evil.port["mac_address"], m), lambda s, m: claim(s, s.evil.address(), s.evil.port["mac_address"], m)),
-    "ARP: a neighbour's address is mine": (
-        lambda s, m: claim(s, s.victims[1].address(), s.evil.port["mac_address"], m), lambda s, m: claim(s, s.evil.address(), s.evil.port["mac_address"], m)),
-    "ARP: with a neighbour's MAC": (
-        lambda s, m: claim(s, s.victims[1].address(), s.victims[1].port["mac_address"], m), lambda s, m: claim(s, s.evil.address(), s.evil.port["mac_address"], m)),
+    "ARP: the gateway's address is mine": (lambda s, m: claim(s, "10.0.0.1", own(s), m), arp_of),
+    "ARP: a neighbour's address is mine": (lambda s, m: claim(s, s.victims[1].address(), own(s), m), arp_of),
+    "ARP: with a neighbour's MAC": (lambda s, m: claim(s, s.victims[1].address(), theirs(s), m), arp_of),
     "ND: a neighbour's address is mine": (
-        lambda s, m: advertisement(s.evil.port["mac_address"], link_local(s.evil.port["mac_address"]), s.victims[1].address(6), m),
-        lambda s, m: advertisement(s.evil.port["mac_address"], s.evil.address(6), s.evil.address(6), m)),
+        lambda s, m: advertisement(own(s), link_local(own(s)), s.victims[1].address(6), m), nd_of),
     "ND: the gateway's address is mine": (
-        lambda s, m: advertisement(s.evil.port["mac_address"], s.evil.address(6), link_local(s.gateway_mac), m),
-        lambda s, m: advertisement(s.evil.port["mac_address"], s.evil.address(6), s.evil.address(6), m)),
-    "a forged MAC": (
-        lambda s, m: datagram("02:00:00:00:66:66", s.evil.address(), s.victims[0], m), lambda s, m: datagram(s.evil.port["mac_address"], s.evil.address(), s.victims[0], m)),
-    "a neighbour's IPv4 address": (
-        lambda s, m: datagram(s.evil.port["mac_address"], s.victims[1].address(), s.victims[0], m),
-        lambda s, m: datagram(s.evil.port["mac_address"], s.evil.address(), s.victims[0], m)),
-    "an IPv4 address of nobody's": (
-        lambda s, m: datagram(s.evil.port["mac_address"], "10.0.0.250", s.victims[0], m),
-        lambda s, m: datagram(s.evil.port["mac_address"], s.evil.address(), s.victims[0], m)),
-    "a neighbour's IPv6 address": (
-        lambda s, m: datagram(s.evil.port["mac_address"], s.victims[1].address(6), s.victims[0], m),
-        lambda s, m: datagram(s.evil.port["mac_address"], s.evil.address(6), s.victims[0], m)),
+        lambda s, m: advertisement(own(s), s.evil.address(6), link_local(s.gateway_mac), m), nd_of),
+    "a forged MAC": (lambda s, m: datagram("02:00:00:00:66:66", s.evil.address(), s.victims[0], m), from_itself(4)),
+    "a neighbour's IPv4 address": (lambda s, m: datagram(own(s), s.victims[1].address(), s.victims[0], m), from_itself(4)),
+    "an IPv4 address of nobody's": (lambda s, m: datagram(own(s), "10.0.0.250", s.victims[0], m), from_itself(4)),
+    "a neighbour's IPv6 address": (lambda s, m: datagram(own(s), s.victims[1].address(6), s.victims[0], m), from_itself(6)),
 }  # fmt: skip
 
 
@@ -450,14 +461,15 @@ def test_a_storm_is_limited_and_others_go_on(scene: Scene, kind: str, tmp_path: 
     allowed = STORM_KBIT * 1000 * (took + 2) / 8 / len(storm)
     note(
         f"storm of {kind}",
-        f"{count / took:.0f}/s sent, {heard / took:.0f}/s arrived ({heard * len(storm) * 8 / took / 1000:.0f} kbit/s); others' longest gap {gap:.2f} s",
+        f"{count / took:.0f}/s sent, {heard / took:.0f}/s arrived ({heard * len(storm) * 8 / took / 1000:.0f} kbit/s); "
+        f"others' gap {gap:.2f} s",
     )
     assert 0 < heard < allowed < count
     assert gap < 3
 
 
 def test_a_flood_of_dhcp_starves_nobody(scene: Scene) -> None:
-    """Discoveries in a hundred invented clients' names: no address is taken, and a guest of another project on the same host gets its own."""
+    """Discoveries of a hundred invented clients: no address is taken, and a guest of another project on the host gets its own."""
     mac = scene.evil.port["mac_address"]
     names = [f"02:00:00:00:{n // 256:02x}:{n % 256:02x}" for n in range(100)]
     frames = [
@@ -480,7 +492,8 @@ def test_a_flood_of_dhcp_starves_nobody(scene: Scene) -> None:
     lease = scene.stranger.address() in asked.stdout + asked.stderr
     note(
         "flood of DHCP",
-        f"{sent_frames / took:.0f}/s sent, {replies} answers, addresses offered {sorted(addresses)}; another project got its lease after {waited:.1f} s",
+        f"{sent_frames / took:.0f}/s sent, {replies} answers, addresses offered {sorted(addresses)}; "
+        f"another project got its lease after {waited:.1f} s",
     )
     assert addresses <= {scene.evil.address()} and lease, asked.stderr
     assert replies <= PUNTS * (took + 2)

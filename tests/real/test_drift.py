@@ -134,7 +134,7 @@ def test_it_is_noticed_undone_and_told(scene: Scene, what: str) -> None:
     [record] = [one for one in scene.records(began) if (one["place"], one["kind"]) == (place, kind)][:1]
     assert record["details"], record
     print(
-        f"{what}: undone after {took:.2f} s; noticed {seconds(record['noticed_at']) - began:.2f} s after the hand; {record['details'][0][:110]}"
+        f"{what}: undone after {took:.2f} s; noticed after {seconds(record['noticed_at']) - began:.2f} s; {record['details'][0][:100]}"
     )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from tests.real.packets import Answers, Packets
-from tests.real.test_drift import seconds
 from tests.real.tenants import SERVE, Tenant, ask, pings
+from tests.real.test_drift import seconds
 from tests.real.test_kills import Truth
 from wolke.lab import Lab, LabError, wait_for
 from wolke.lab.cloud import answers as api_answers
@@ -245,12 +245,10 @@ def test_of_two_hosts_the_other_takes_the_gateway(scene: Scene, truth: Truth) ->
     """OVN alone lets no host take a gateway that hears no other; the third host is away, so there are two."""
     lab = scene.lab
     assert wait_for(lambda: scene.carrier() == scene.first, PATIENCE, every=0.5)
-    gone = [f"h{scene.far}/{one}" for one in ("agent", "ovn-controller", "vswitchd")]
     dying = [f"{scene.first}/{one}" for one in ("agent", "ovn-controller", "vswitchd")]
     out: Any = scene.streams[WAYS[0], "icmp"]
     try:
-        for one in gone:
-            lab.kill(one)
+        lab.partition(f"h{scene.far}")
         time.sleep(8)
         assert out.flows(time.time())
         began = time.time()
@@ -262,9 +260,9 @@ def test_of_two_hosts_the_other_takes_the_gateway(scene: Scene, truth: Truth) ->
         agents = {one["host"]: one["alive"] for one in scene.api.get("/network/v2.0/agents")["agents"]}
         assert agents == {scene.first: False, f"h{scene.far}": False, f"h{scene.near}": True}
     finally:
-        for one in (*reversed(gone), *reversed(dying)):
-            with suppress(LabError):
-                lab.start(one)
+        lab.heal()
+        for one in reversed(dying):
+            lab.start(one)
     TABLE.append(f"{'of two hosts the one with the gateway dead':44} longest gap {gap:.1f} s")
     print(TABLE[-1])
     assert scene.silent() == []
@@ -301,7 +299,8 @@ def test_a_host_joins_and_leaves_while_everything_flows(scene: Scene, truth: Tru
     assert host.name not in str(scene.api.get("/wolke/v1/hosts")) + str(scene.api.get("/network/v2.0/agents"))
     gaps = scene.gaps(began)
     TABLE.append(
-        f"{'a host joins, and leaves for good':44} joined after {joined:.1f} s, packets after {works:.1f} s; longest gap of others {max(gaps.values()):.1f} s"
+        f"{'a host joins, and leaves for good':44} joined after {joined:.1f} s, packets after {works:.1f} s; "
+        f"longest gap of others {max(gaps.values()):.1f} s"
     )
     print(TABLE[-1])
     wait_for(lambda: not truth.drift() and not truth.strays(), PATIENCE, every=0.3)
