@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "b419b2cb58ce"
+revision = "b080ff2fc250"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
