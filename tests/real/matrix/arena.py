@@ -115,7 +115,7 @@ class Arena(Site):
             for case in by_place[place]:
                 case.heard = heard.get(case.id)
 
-        list(self.threads.map(one, by_place))
+        list(self.farmers.map(one, by_place))
 
     def judge(self, cases: list[Case]) -> list[Case]:
         """Ask and probe; those where model and packets go on to disagree."""

@@ -197,7 +197,7 @@ def remove(site: Site, every: list[Built]) -> None:
                 held = [tag(port["id"]) for _, port in built.cards(guest)]
                 tags[place].append(held[0])
                 cards[place] += held
-    list(site.threads.map(lambda at: site.farms[at].order(do="detach", tags=tags[at], cards=cards[at]), tags))
+    list(site.farmers.map(lambda at: site.farms[at].order(do="detach", tags=tags[at], cards=cards[at]), tags))
     site.set_door([])
     list(site.threads.map(partial(remove_one, site), every))
 

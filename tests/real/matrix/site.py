@@ -50,6 +50,7 @@ class Site:
         self.farms = {0: Farm(lab.internet), **{host.number: Farm(host) for host in lab.hosts}}
         self.farms[0].order(do="serve", name="internet")
         self.threads = ThreadPoolExecutor(8)
+        self.farmers = ThreadPoolExecutor(4)  # for orders to farms, also those that ``threads`` give
         subnets = self.call("GET", f"subnets?network_id={self.public['id']}&ip_version=6")["subnets"]
         self.public6 = subnets[0]["id"]
         self.pool = self.routed_pool()
@@ -118,7 +119,7 @@ class Site:
                 "name": built.unique(guest), "tag": cards[0]["tag"], "forwards": bool(guest.second), "beside": beside, "cards": cards,
                 "routes": self.routes(built, guest),
             })  # fmt: skip
-        list(self.threads.map(lambda item: self.farms[item[0]].order(do="attach", guests=item[1]), orders.items()))
+        list(self.farmers.map(lambda item: self.farms[item[0]].order(do="attach", guests=item[1]), orders.items()))
 
     def routes(self, built: Built, guest: Guest) -> list[str]:
         found = []
