@@ -254,8 +254,11 @@ class Mender:
 
     def forward(self, built: Built, id: str, guest: str, packet: Json) -> bool:
         """One more port is led on."""
-        if "port" not in packet:
-            return False
+        kind = NUMBERS[packet["protocol"]]
+        if "port" not in packet or any(
+            (one.guest, one.protocol, one.inner) == (guest, kind, packet["port"]) for one in built.plan.forwardings
+        ):
+            return False  # that port of the guest is led to already
         if self.once("forward", id, packet["protocol"], packet["port"]):
             body = {"protocol": NUMBERS[packet["protocol"]], "external_port": packet["port"], "internal_port": packet["port"],
                     "internal_port_id": built.ports[guest]["id"], "internal_ip_address": building.address(built, guest)}  # fmt: skip

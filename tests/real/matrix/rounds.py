@@ -39,8 +39,10 @@ class Report:
 
 
 def decided(case: Case) -> tuple[Any, ...]:
-    by = case.answer["decided_by"]
-    return case.answer["reachable"], by["kind"], by["id"], by["direction"], case.answer["way"]
+    """What decided, where, and on which packet: one rule may stand in the way at several places."""
+    by, stopped = case.answer["decided_by"], case.answer["stopped"] or {}
+    at = (by["at"] or {}).get("id")
+    return case.answer["reachable"], by["kind"], by["id"], by["direction"], case.answer["way"], at, *stopped.values()
 
 
 def prove(arena: Arena, plans: Iterable[Topology], report: Report) -> None:
@@ -96,6 +98,7 @@ def mend_all(arena: Arena, every: list[Built], report: Report) -> None:
             for case in mended:
                 if decided(case) == before[case.id]:
                     report.wrong.append(f"did not flip, mended {number} times: {case}")
+                    arena.say(f"MISMATCH {report.wrong[-1]}")
                     stuck.add(case.id)
                 else:
                     report.flipped += 1
