@@ -57,7 +57,7 @@ while True:
         talk = talk or begun()
         talk.send(b'?\\n'); talk.recv(99); print(time.time(), flush=True)
     except TimeoutError:
-        if kind == 'tcp': print('broken', flush=True); talk.close(); talk = None
+        if kind == 'tcp' and talk: print('broken', flush=True); talk.close(); talk = None
     except OSError:
         if talk and kind == 'tcp': print('broken', flush=True)
         if talk: talk.close()

@@ -45,7 +45,8 @@ class Scene:
         network = self.tenant.network("10.0.0.0/24")
         self.network, self.router = network, self.tenant.router(network)
         group = self.tenant.group(*({"protocol": kind} for kind in ("icmp", "tcp", "udp")))
-        assert wait_for(self.carrier, PATIENCE, every=0.3), "no host carries the gateway"
+        rested = lambda: all(one["gateways"] == "yes" for one in self.api.get("/wolke/v1/hosts")["hosts"])  # noqa: E731
+        assert wait_for(rested, PATIENCE, every=0.5) and wait_for(self.carrier, PATIENCE, every=0.3)
         self.first = self.carrier()
         others = [host.number for host in lab.hosts if host.name != self.first]
         self.near, self.far = others[0], others[1]  # the host whose guest asks, and the one whose guest answers
@@ -296,7 +297,8 @@ def test_a_host_joins_and_leaves_while_everything_flows(scene: Scene, truth: Tru
         PATIENCE,
         every=0.3,
     )
-    assert host.name not in str(scene.api.get("/wolke/v1/hosts")) + str(scene.api.get("/network/v2.0/agents"))
+    assert host.name not in [one["name"] for one in scene.api.get("/wolke/v1/hosts")["hosts"]]
+    assert wait_for(lambda: host.name not in str(scene.api.get("/network/v2.0/agents")), PATIENCE, every=0.3)
     gaps = scene.gaps(began)
     TABLE.append(
         f"{'a host joins, and leaves for good':44} joined after {joined:.1f} s, packets after {works:.1f} s; "
