@@ -48,8 +48,9 @@ REASONS: dict[str, tuple[str, ...]] = {
         "metering", "metering_source_and_destination_fields",
     ),
     "Isolation inside a network is what security groups do.": ("pvlan",),
-    "A network has one segment, and a stretch to a zone (/wolke/v1/zones/{id}/stretches); routed provider networks are not there.": (
-        "multi-provider", "segments-peer-subnet-host-routes", "subnet-segmentid-enforce", "subnet-segmentid-writable",
+    "No subnet is bound to a segment: OVN's switches are everywhere. Zones stretch a network over another wire.": (
+        "multi-provider", "segment", "segments-peer-subnet-host-routes", "standard-attr-segment", "subnet-segmentid-enforce",
+        "subnet-segmentid-writable",
     ),
     "There is no external name service to publish to.": ("dns-integration-domain-keywords", "subnet-dns-publish-fixed-ip"),
     "Not there yet; clients use what they find instead.": (
