@@ -86,7 +86,7 @@ def test_an_interface_begins_open_and_takes_groups(cloud: Cloud, net: Net, group
         ({"protocol": "gre"}, "ip.proto == 47"),
         (
             {},
-            "(tcp && (tcp.flags == 0/2 || tcp.flags == 0x10/0x10) || icmp4.type == {0, 9, 14, 16, 18}"
+            "((tcp && (tcp.flags == 0/2 || tcp.flags == 0x10/0x10)) || icmp4.type == {0, 9, 14, 16, 18}"
             " || (udp.src < 1024 && udp.dst >= 1024) || (sctp.src < 1024 && sctp.dst >= 1024))",
         ),
         ({"remote_ip_prefix": "10.9.0.7/16", "protocol": "esp"}, "ip4.dst == 10.9.0.0/16 && ip.proto == 50"),

@@ -101,7 +101,7 @@ def answers(rule: Any) -> list[str]:
     """What of the rule's protocol is an answer; [] for nothing."""
     icmp = answering_types(rule)
     if rule.protocol is None:  # other protocols are answered where a rule names them
-        return [f"(tcp && {NO_OPENING} || {icmp} || {unnamed('udp')} || {unnamed('sctp')})"]
+        return [f"((tcp && {NO_OPENING}) || {icmp} || {unnamed('udp')} || {unnamed('sctp')})"]
     value = number(str(rule.protocol), rule.ethertype)
     if value in ICMP:
         return [icmp] if icmp else []
