@@ -214,6 +214,7 @@ def known(fixed: dict[str, list[tuple[Ip, str]]], floating: Sequence[Any], scope
 def read_networks(db: Session, found: Found | None) -> Sequence[Any]:
     tracking = exists().where(
         PortRow.network_id == NetworkRow.id,
+        PortRow.device_owner.not_in(ROUTER_OWNERS),  # their groups remember nothing
         PortSecurityGroup.port_id == PortRow.id,
         SecurityGroup.id == PortSecurityGroup.group_id,
         SecurityGroup.stateful,
