@@ -18,7 +18,7 @@ from wolke.lab import Lab
 pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 SEED = int(os.environ.get("WOLKE_MATRIX_SEED", "1000"))
 COUNT = int(os.environ.get("WOLKE_MATRIX_COUNT", "200"))
-WAVE = 35  # topologies that are alive at the same time
+WAVE = 40  # topologies that are alive at the same time
 
 
 def test_every_verdict_is_what_packets_do_and_every_no_flips(lab: Lab) -> None:
