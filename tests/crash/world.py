@@ -28,6 +28,7 @@ from wolke.network.lane import SWEEP, Site, drift
 STORE_CALLS = ("incoming", "remove")
 DOMAINS = ("wolke.network", "wolke.image", "wolke.compute")
 OTHERS = {"process", "host"}  # bookkeeping that counts how often somebody looked
+OTHERS |= {"ended_conversation"}  # notes of some minutes, one each time that something ends
 CLOCKS = {
     "created_at",
     "updated_at",
