@@ -39,8 +39,8 @@ What the unmodified provider `terraform-provider-openstack/openstack` {provider}
 `tests/real/test_opentofu.py` writes this table from what it has seen. *changed in place* is a dash where the provider makes such
 a resource anew, *imported* where it has no import; *but for* names what the provider never reads back.
 
-Not among them: `openstack_networking_qos_minimum_bandwidth_rule_v2` (nothing places servers by bandwidth), and the provider's resources for BGP VPN,
-firewalls as a service, tap mirrors and VPN: see what is deliberately absent in [api-coverage.md](api-coverage.md).
+Not among them: `openstack_networking_qos_minimum_bandwidth_rule_v2` (nothing places servers by bandwidth), and what the provider has
+for BGP VPN, firewalls as a service, tap mirrors and VPN: [api-coverage.md](api-coverage.md) tells why.
 
 | resource | created | second plan empty | changed in place | plan after the change empty | imported without a difference | destroyed |
 |---|---|---|---|---|---|---|
