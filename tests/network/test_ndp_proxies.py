@@ -100,7 +100,8 @@ def test_bad_proxies(cloud: Cloud, net: Net, router: Any, port: Any) -> None:
         ({"router_id": "nowhere"}, 404, "RouterNotFound"), ({"port_id": "nowhere"}, 404, "PortNotFound"),
         ({"router_id": plain["id"]}, 409, "RouterNDPProxyNotEnable"), ({"port_id": lonely["id"]}, 409, "PortUnreachableRouter"),
         ({"port_id": net.port(four)["id"]}, 400, "HTTPBadRequest"), ({"ip_address": "2001:db8::9"}, 400, "InvalidAddress"),
-        ({"ip_address": "x"}, 400, "HTTPBadRequest"), ({"ip_address": 5}, 400, "HTTPBadRequest"), ({"colour": "red"}, 400, "HTTPBadRequest"),
+        ({"ip_address": "x"}, 400, "HTTPBadRequest"), ({"ip_address": 5}, 400, "HTTPBadRequest"),
+        ({"colour": "red"}, 400, "HTTPBadRequest"),
         ({"port_id": lonely["id"], "ip_address": lonely["fixed_ips"][0]["ip_address"]}, 400, "InvalidAddress"),
     ):  # fmt: skip
         net.refused("POST", "ndp_proxies", status, kind, json={"ndp_proxy": good | change})

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 import wolke
 from wolke.agent.drift import Drifts, Expected, Flows
+from wolke.agent.followers import Follower, guarded
 from wolke.agent.guests import Guests
 from wolke.agent.link import Dismissed, Link, LinkError
 from wolke.agent.notes import Notes, write_whole
@@ -50,15 +50,6 @@ class About:
     host_boot: str = ""  # another word after each boot of the host
     booted_at: float = 0.0
     cpu_model: str = ""
-
-
-class Follower(Protocol):
-    """A part of the host that makes its part of the slice true by itself: the metadata service, the routing daemons, conversations."""
-
-    def apply(self, slice: Wanted) -> None:
-        """What this slice says and nothing else, soon; returns at once."""
-
-    def errors(self) -> dict[str, str]: ...
 
 
 class Agent:
@@ -408,11 +399,3 @@ class Agent:
                 log.exception("reporting failed")
                 failures += 1
             stop.wait(min(LONGEST_WAIT, COALESCE_SECONDS * 2 ** min(failures, 10)))
-
-
-def guarded(work: Callable[..., object], *arguments: object) -> None:
-    """Errors in the pool are logged, not lost in a future."""
-    try:
-        work(*arguments)
-    except Exception:
-        log.exception("work on the host failed")
