@@ -49,7 +49,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     disk_allocation_ratio: float = 1.0
     host_timeout_seconds: float = 60.0  # a host that has not told anything for so long is down
     storm_kbit: int = 2000  # broadcast and multicast of one network's guests on one host, kbit/s; 0: no limit
-    punts_per_second: int = 500  # packets of one network, and of one router, that ovn-controller answers on one host; 0: no limit
+    punts_per_second: int = 500  # packets of one network or router that ovn-controller answers on one host; 0: no limit
     loops_metrics_listen: str = ""  # "ADDRESS:PORT" of the loops' own /metrics; "": none
     metrics_from: tuple[str, ...] = ("127.0.0.1", "::1")  # peers that may read /metrics
 
