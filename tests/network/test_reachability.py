@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.conftest import Cloud
+from tests.conftest import Cloud, FakeHosts
 from tests.network.conftest import Net
 from wolke.network.ports.table import Port
 from wolke.network.reachability.openings import open_ports
 from wolke.network.reachability.read import Scope, picture
 
-WEB = {"protocol": "tcp", "port": 80}
-PUBLIC = {"provider:network_type": "flat", "provider:physical_network": "public", "router:external": True}
+WEB: dict[str, Any] = {"protocol": "tcp", "port": 80}
+PUBLIC: dict[str, Any] = {
+    "provider:network_type": "flat",
+    "provider:physical_network": "public",
+    "router:external": True,
+}
 
 
 class Plan:
@@ -94,7 +98,7 @@ def decided(answer: Any) -> tuple[bool, str, str]:
 
 
 def ip(port: Any, version: int = 4) -> str:
-    return next(one["ip_address"] for one in port["fixed_ips"] if (":" in one["ip_address"]) == (version == 6))
+    return next(str(one["ip_address"]) for one in port["fixed_ips"] if (":" in one["ip_address"]) == (version == 6))
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def plan(cloud: Cloud, net: Net) -> Plan:
     return Plan(cloud, net)
 
 
-OPEN = {"protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
+OPEN: dict[str, Any] = {"protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
 
 
 # Security groups ------------------------------------------------------------------------------------------------------
@@ -339,6 +343,7 @@ def test_from_inside_to_a_floating_ip(plan: Plan) -> None:
 def test_a_gateway_that_no_host_carries(plan: Plan, cloud: Cloud) -> None:
     network = plan.network()
     router = plan.router(network)
+    assert isinstance(cloud.chassis, FakeHosts)
     cloud.chassis.names.clear()
     cloud.settle()
     one = plan.server(network)
@@ -346,7 +351,7 @@ def test_a_gateway_that_no_host_carries(plan: Plan, cloud: Cloud) -> None:
 
 
 # The operator's door, forwardings, scopes, appliances -------------------------------------------------------------------
-MAIL = {"protocol": "tcp", "port": 25}
+MAIL: dict[str, Any] = {"protocol": "tcp", "port": 25}
 
 
 def test_the_doorman_comes_before_what_a_project_says(plan: Plan, cloud: Cloud) -> None:
@@ -476,7 +481,7 @@ def test_a_routed_prefix_is_open_to_the_world_and_another_is_not(plan: Plan, clo
 
 
 def test_two_gateways_and_each_floating_ip_answers_by_its_own(plan: Plan, cloud: Cloud) -> None:
-    more = {**PUBLIC, "provider:network_type": "vlan", "provider:segmentation_id": 7}
+    more: dict[str, Any] = {**PUBLIC, "provider:network_type": "vlan", "provider:segmentation_id": 7}
     second = plan.net.create("network", by=cloud.admin, name="second", **more)
     plan.net.create(
         "subnet", by=cloud.admin, network_id=second["id"], ip_version=4, cidr="203.0.113.0/24", enable_dhcp=False
@@ -499,7 +504,7 @@ def test_two_gateways_and_each_floating_ip_answers_by_its_own(plan: Plan, cloud:
 def test_by_a_firewall_that_is_a_server(plan: Plan) -> None:
     outer, inner, group = plan.network(), plan.network("10.1.0.0/24"), plan.group(OPEN)
     router = plan.router(outer)
-    card = {"device_id": "fw", "port_security_enabled": False, "security_groups": []}
+    card: dict[str, Any] = {"device_id": "fw", "port_security_enabled": False, "security_groups": []}
     wan, lan = plan.server(outer, **card), plan.server(inner, **card, fixed_ips=[{"ip_address": "10.1.0.1"}])
     plan.net.update("router", router["id"], routes=[{"destination": "10.1.0.0/24", "nexthop": ip(wan)}])
     server = plan.server(inner, group)

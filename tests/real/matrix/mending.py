@@ -255,14 +255,16 @@ class Mender:
     def forward(self, built: Built, id: str, guest: str, packet: Json) -> bool:
         """One more port is led on."""
         kind = NUMBERS[packet["protocol"]]
-        if "port" not in packet or any(
-            (one.guest, one.protocol, one.inner) == (guest, kind, packet["port"]) for one in built.plan.forwardings
-        ):
-            return False  # that port of the guest is led to already
+        if "port" not in packet:
+            return False
+        path, port = f"floatingips/{id}/port_forwardings", built.ports[guest]["id"]
+        for led in self.call("GET", path)["port_forwardings"]:
+            if (led["internal_port_id"], led["protocol"], led["internal_port"]) == (port, kind, packet["port"]):
+                return False  # that port of the guest is led to already
         if self.once("forward", id, packet["protocol"], packet["port"]):
             body = {"protocol": NUMBERS[packet["protocol"]], "external_port": packet["port"], "internal_port": packet["port"],
                     "internal_port_id": built.ports[guest]["id"], "internal_ip_address": building.address(built, guest)}  # fmt: skip
-            self.call("POST", f"floatingips/{id}/port_forwardings", port_forwarding=body)
+            self.call("POST", path, port_forwarding=body)
         return True
 
     def exempt(self, built: Built, decided: Json, packet: Json, case: Case) -> bool:

@@ -287,7 +287,7 @@ def guest(dice: Random, name: str, host: int, made: Topology) -> Guest:
 def lead_in(dice: Random, made: Topology) -> None:
     """Floating IPs and port forwardings, where a router leads outside."""
     outer = {leg.net for router in made.routers if router.outside for leg in router.legs}
-    led = [one for one in made.guests if one.net in outer and one.project == 0]
+    led = [one for one in made.guests if one.net in outer and one.project == 0 and not one.second]
     made.floating = [one.name for one in led if chance(dice, 0.4)]
     if outer and chance(dice, 0.15):
         made.floating.append("")
