@@ -192,3 +192,13 @@ def test_bad_gateways_are_refused_and_change_nothing(
     body = {"router": {"external_gateways": [wanted]}}
     net.refused("PUT", f"routers/{router['id']}/{verb}_external_gateways", status, kind, json=body)
     assert [net.list(kind, by=cloud.admin) for kind in ("routers", "ports")] == before
+
+
+def test_source_nat_is_switched_by_the_list_of_gateways_too(
+    cloud: Cloud, net: Net, outside: Any, inside: Any, router: Any
+) -> None:
+    for on in (False, True):
+        gateways(net, router, "update", {"network_id": outside["id"], "enable_snat": on}, by=cloud.admin)
+        assert net.show("router", router["id"])["external_gateway_info"]["enable_snat"] is on
+        cloud.settle()
+        assert ("NAT" in rows(cloud, f"router/{router['id']}")) is on

@@ -37,8 +37,7 @@ from wolke.network.subnets.table import Subnet
 def set_gateway(ctx: Ctx, router: Router, wanted: Gateway, rule: str) -> None:
     """The first gateway is to be this one. ``rule`` : policy name of the attribute, for rules of what is inside it."""
     outside = allowed(ctx, router, wanted, rule)
-    if wanted.enable_snat is not UNSET:
-        router.enable_snat = bool(wanted.enable_snat)
+    translate(router, wanted)
     port = ctx.db.get(Port, router.gateway_port_id) if router.gateway_port_id else None
     if port and port.network_id == outside.id:
         change(ctx, router, port, wanted)
@@ -60,6 +59,7 @@ def clear_gateway(ctx: Ctx, router: Router) -> None:
 def add_gateways(ctx: Ctx, router: Router, wanted: Sequence[Gateway], rule: str) -> None:
     for one in wanted:
         port = add(ctx, router, allowed(ctx, router, one, rule), one)
+        translate(router, one)
         if not router.gateway_port_id:
             first(router, port)
 
@@ -99,6 +99,7 @@ def update_gateways(ctx: Ctx, router: Router, wanted: Sequence[Gateway], rule: s
         drop(ctx, router, port)
     router.gateway_port_id = router.external_network_id = None
     for one, outside, kept in matched:
+        translate(router, one)
         if kept:
             change(ctx, router, kept, one)
         port = kept or add(ctx, router, outside, one)
@@ -130,6 +131,12 @@ def unmatched(router: Router, reason: str) -> UnableToMatchGateways:
     return UnableToMatchGateways(
         f"Unable to match a requested gateway port to existing gateway ports for router {router.id}: {reason}."
     )
+
+
+def translate(router: Router, wanted: Gateway) -> None:
+    """Source NAT is switched for a whole router, whichever of its gateways says so."""
+    if wanted.enable_snat is not UNSET:
+        router.enable_snat = bool(wanted.enable_snat)
 
 
 # Steps of all of them ------------------------------------------------------------------------------------------------
