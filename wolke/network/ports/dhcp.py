@@ -95,6 +95,16 @@ def host(text: str, version: int) -> str:
         return words(text, version)
 
 
+def boot_server(text: str, version: int) -> str:
+    """Of the other version: clients write one down for either; DHCPv4 has no words for it, so it stays unsaid.
+
+    >>> boot_server("10.0.0.9", 4), boot_server("2001:db8::9", 4)
+    ('10.0.0.9', '')
+    """
+    found = ip_address(text.strip())
+    return str(found) if found.version == version else ""
+
+
 byte, seconds = number(0, 255), number(68, 2**32 - 1)
 
 # IP version -> names and number of an option, OVN's name, how its value is read
@@ -136,7 +146,7 @@ _OPTIONS: dict[int, list[tuple[str, str, Reader]]] = {
         ("path-prefix 210", "path_prefix", words),
         ("ms-classless-static-route 249", "ms_classless_static_route", routes),
         ("wpad 252", "wpad", words),
-        ("server-ip-address 255", "next_server", address),
+        ("server-ip-address 255", "next_server", boot_server),
     ],
     6: [
         ("dns-server 23", "dns_server", addresses),
@@ -174,5 +184,6 @@ def in_ovn(extra: Mapping[str, str], version: int) -> dict[str, str]:
     for name, value in extra.items():
         if name in OPTIONS[version]:
             ovn, read = OPTIONS[version][name]
-            found[ovn] = read(value, version)
+            if said := read(value, version):
+                found[ovn] = said
     return found
