@@ -258,13 +258,13 @@ class Mender:
         if "port" not in packet:
             return False
         path, port = f"floatingips/{id}/port_forwardings", built.ports[guest]["id"]
-        for led in self.call("GET", path)["port_forwardings"]:
-            if (led["internal_port_id"], led["protocol"], led["internal_port"]) == (port, kind, packet["port"]):
-                return False  # that port of the guest is led to already
         if self.once("forward", id, packet["protocol"], packet["port"]):
             body = {"protocol": NUMBERS[packet["protocol"]], "external_port": packet["port"], "internal_port": packet["port"],
                     "internal_port_id": built.ports[guest]["id"], "internal_ip_address": building.address(built, guest)}  # fmt: skip
-            self.call("POST", path, port_forwarding=body)
+            made = self.arena.api.post(f"/network/v2.0/{path}", json={"port_forwarding": body})
+            return bool(
+                made.is_success
+            )  # refused where the guest's port is led to already, or stands behind another router
         return True
 
     def exempt(self, built: Built, decided: Json, packet: Json, case: Case) -> bool:
