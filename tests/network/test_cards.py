@@ -190,7 +190,8 @@ def test_empty_strings_are_values_to_filter_by(net: Net) -> None:
 
 # DHCP ----------------------------------------------------------------------------------------------------------------
 VALUES = {  # one good value for each way a value is read
-    "address": "10.0.0.9", "boot_server": "10.0.0.7", "addresses": "10.0.0.8,10.0.0.9", "flag": "1", "words": "pxe/boot.0", "host": "boot.example", "read": "100",
+    "address": "10.0.0.9", "boot_server": "10.0.0.7",
+    "addresses": "10.0.0.8,10.0.0.9", "flag": "1", "words": "pxe/boot.0", "host": "boot.example", "read": "100",
     "domains": "a.example,b.example", "routes": "10.1.0.0/16,10.0.0.9",
 }  # fmt: skip
 
