@@ -22,6 +22,7 @@ class Mender:
         self.arena, self.call = arena, arena.call
         self.exceptions: list[str] = []  # from the doorman's rules, to be withdrawn
         self.done: set[tuple[Any, ...]] = set()  # what has been changed already in this round
+        self.refused: set[tuple[Any, ...]] = set()  # by the API
 
     def mend(self, case: Case) -> bool:
         decided = case.answer["decided_by"]
@@ -253,19 +254,17 @@ class Mender:
         return False
 
     def forward(self, built: Built, id: str, guest: str, packet: Json) -> bool:
-        """One more port is led on."""
-        kind = NUMBERS[packet["protocol"]]
+        """One more port is led on, unless the guest's port is led to already or the guest stands behind another router."""
         if "port" not in packet:
             return False
-        path, port = f"floatingips/{id}/port_forwardings", built.ports[guest]["id"]
-        if self.once("forward", id, packet["protocol"], packet["port"]):
+        what = ("forward", id, packet["protocol"], packet["port"])
+        if self.once(*what):
             body = {"protocol": NUMBERS[packet["protocol"]], "external_port": packet["port"], "internal_port": packet["port"],
                     "internal_port_id": built.ports[guest]["id"], "internal_ip_address": building.address(built, guest)}  # fmt: skip
-            made = self.arena.api.post(f"/network/v2.0/{path}", json={"port_forwarding": body})
-            return bool(
-                made.is_success
-            )  # refused where the guest's port is led to already, or stands behind another router
-        return True
+            path = f"/network/v2.0/floatingips/{id}/port_forwardings"
+            if not self.arena.api.post(path, json={"port_forwarding": body}).is_success:
+                self.refused.add(what)
+        return what not in self.refused
 
     def exempt(self, built: Built, decided: Json, packet: Json, case: Case) -> bool:
         local = packet["destination"] if decided["direction"] == "ingress" else packet["source"]
