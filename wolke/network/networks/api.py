@@ -109,9 +109,12 @@ def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
 
 def address_scopes(db: Session, ids: Sequence[str]) -> dict[tuple[str, int], str]:
     """(network, IP version) -> the scope of the pools that its subnets were cut from."""
+    scoped = SubnetPool.address_scope_id.is_not(None)
+    if len(ids) > 1 and db.scalar(select(SubnetPool.id).where(scoped).limit(1)) is None:
+        return {}  # most clouds have no scopes: a page costs next to nothing then
     query = select(Subnet.network_id, SubnetPool.ip_version, SubnetPool.address_scope_id).distinct()
     query = query.join(SubnetPool, SubnetPool.id == Subnet.subnetpool_id)
-    found = db.execute(query.where(Subnet.network_id.in_(ids), SubnetPool.address_scope_id.is_not(None)))
+    found = db.execute(query.where(Subnet.network_id.in_(ids), scoped))
     return {(row.network_id, row.ip_version): row.address_scope_id or "" for row in found}
 
 

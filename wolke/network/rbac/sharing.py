@@ -24,6 +24,7 @@ from wolke.core.http import Ctx
 from wolke.network.rbac.table import EVERYBODY, SHARED, RbacPolicy
 from wolke.network.service import Collection
 
+FEW = 50  # ids that are asked for by name
 Users = Callable[[Session, str], Iterable[str]]  # id of a thing -> projects that use it
 
 
@@ -102,7 +103,10 @@ def shared_with(db: Session, kind: str, ids: Sequence[str], project_id: str, act
     """Which of some things are shared with a project, by name or with everybody."""
     if not ids:
         return set()
-    return set(db.scalars(shared_ids(kind, project_id, action).where(RbacPolicy.object_id.in_(ids))))
+    query = shared_ids(kind, project_id, action)
+    if len(ids) > FEW:  # what is shared at all is less than a page of what there is
+        return set(db.scalars(query)) & set(ids)
+    return set(db.scalars(query.where(RbacPolicy.object_id.in_(ids))))
 
 
 # Who has access --------------------------------------------------------------------------------------------------------
