@@ -17,7 +17,7 @@ import msgspec
 
 import wolke
 from wolke.agent.drift import Drifts, Expected, Flows
-from wolke.agent.followers import Follower, guarded
+from wolke.agent.followers import Follower, errors_of, guarded
 from wolke.agent.guests import Guests
 from wolke.agent.link import Dismissed, Link, LinkError
 from wolke.agent.notes import Notes, write_whole
@@ -247,12 +247,8 @@ class Agent:
             drift=self.drift.told,
             tunnels=self.drift.tunnels,
             switching=self.drift.switching,
-            errors=self.errors | self.guests.errors() | self._errors_of_followers(),
+            errors=self.errors | self.guests.errors() | errors_of(self.metadata, self.routing, self.conversations),
         )
-
-    def _errors_of_followers(self) -> dict[str, str]:
-        followers = [one for one in (self.metadata, self.routing, self.conversations) if one]
-        return {part: error for one in followers for part, error in one.errors().items()}
 
     def _look_at_host(self) -> None:
         if self.capacity is not None and self.clock() < self.capacity_due:

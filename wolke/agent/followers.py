@@ -20,6 +20,11 @@ class Follower(Protocol):
     def errors(self) -> dict[str, str]: ...
 
 
+def errors_of(*followers: Follower | None) -> dict[str, str]:
+    """What the followers that this host has tell, by their parts."""
+    return {part: error for one in followers if one for part, error in one.errors().items()}
+
+
 def guarded(work: Callable[..., object], *arguments: object) -> None:
     """Errors in the pool are logged, not lost in a future."""
     try:
