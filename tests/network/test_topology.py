@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import BLUE, RED, Cloud
 from tests.network.conftest import Net
-from tests.network.test_reachability import Plan
+from tests.network.reaching import Plan
 
 PATH = "/wolke/v1/topology"
 SPACE = "{http://www.w3.org/2000/svg}"
