@@ -24,7 +24,7 @@ from wolke.network.lane import Site, single
 from wolke.network.ports.table import Port
 
 ITEM = ("guard", "all")  # kind and id of the work item
-ROLE_PRIORITY = 20000  # above security groups (1002 and less), below the doorman (30000)
+ROLE_PRIORITY = 20000  # above security groups (1003 and less), below the doorman (30000)
 STORM_PRIORITY = 20000
 BAND = "guard"
 SERVERS_ONLY = {

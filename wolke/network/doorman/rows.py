@@ -1,6 +1,6 @@
 """The door in OVN: for each network that has one a Port_Group and ACLs that drop.
 
-They are drops only, above everything a project says (security groups stand at 1001 and 1002). An ACL that allows there would pass the
+They are drops only, above everything a project says (security groups stand at 1003 and less). An ACL that allows there would pass the
 security groups of the same switch, too; what earlier rules allow is subtracted instead, see ``policy.drops``.
 
 OVN:  ovn-nb(5), tables Port_Group, ACL, Address_Set. On routers' ports northd keeps ACLs out of connection tracking.
