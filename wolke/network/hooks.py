@@ -20,10 +20,8 @@ port_changed: list[Hook] = []  # with ids: addresses, MAC, groups or name
 network_closes: list[Callable[[Session, str], None]] = []  # with its id, before it leads outside no more
 network_goes: list[Callable[[Session, str], None]] = []  # with its id, before its ports are looked at
 network_opened: list[Callable[[Session, str], None]] = []  # with its id: whom it is for, or where it leads, has changed
-hosts_change: list[
-    Callable[[Session], None]
-] = []  # something in every host's slice has changed: compute has them fetch it
+# something in every host's slice has changed: compute has them fetch it
+hosts_change: list[Callable[[Session], None]] = []
 host_goes: list[Callable[[Session, str], None]] = []  # with its name, for good
-host_told: list[
-    Callable[[Session, Seen], None]
-] = []  # a host's picture has arrived; its ``drift``, counters and zones are ours
+# a host's picture has arrived; its ``drift``, counters and zones are ours
+host_told: list[Callable[[Session, Seen], None]] = []

@@ -14,7 +14,7 @@ from wolke.core.http import Ctx
 from wolke.network.ndp_proxies.table import NdpProxy
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routers.errors import RouterGatewayInUseByNDPProxy, RouterGatewayNotValid, RouterIPv6GatewayInUse
-from wolke.network.routers.table import Router
+from wolke.network.routers.table import INTERFACE, Router
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 
@@ -90,5 +90,5 @@ def subnets_of_router(db: Session, router_id: str) -> Sequence[str]:
     query = (
         select(FixedIp.subnet_id).join(Port, Port.id == FixedIp.port_id).join(Subnet, Subnet.id == FixedIp.subnet_id)
     )
-    inside = Port.device_owner == "network:router_interface"
+    inside = Port.device_owner == INTERFACE
     return db.scalars(query.where(Port.device_id == router_id, inside, Subnet.ip_version == 6)).all()

@@ -21,6 +21,7 @@ from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import Work, wake_all
 from wolke.network import dns, errors, hooks, rbac
+from wolke.network.floating_ips.table import OWNER as FLOATING
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.lane import kind
 from wolke.network.networks.placing import checked_mtu, largest_mtu, place
@@ -29,7 +30,7 @@ from wolke.network.networks.table import Network
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.qos import bound
 from wolke.network.qos import policies as qos
-from wolke.network.routers.table import Router
+from wolke.network.routers.table import GATEWAY, INTERFACE, Router
 from wolke.network.segments import numbers
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 from wolke.network.subnetpools.table import SubnetPool
@@ -294,7 +295,7 @@ def wake_tellers(ctx: Ctx, network_id: str) -> None:
         [
             *(("subnet", id) for id in ctx.db.scalars(subnets)),
             *(("port", port.id) for port in found if port.extra_dhcp_opts),
-            *(("router", port.device_id) for port in found if port.device_owner == "network:router_interface"),
+            *(("router", port.device_id) for port in found if port.device_owner == INTERFACE),
         ],
     )
 
@@ -324,15 +325,14 @@ def share_changed(ctx: Ctx, network: Network, action: str, everybody: bool) -> N
 
 def guests(db: Session, network_id: str) -> set[str]:
     """The projects that have ports or subnets on a network."""
-    outer = ("network:router_gateway", "network:floatingip")
-    ports = select(Port.project_id).where(Port.network_id == network_id, Port.device_owner.not_in(outer))
+    ports = select(Port.project_id).where(Port.network_id == network_id, Port.device_owner.not_in((GATEWAY, FLOATING)))
     subnets = select(Subnet.project_id).where(Subnet.network_id == network_id)
     return {*db.scalars(ports.distinct()), *db.scalars(subnets.distinct())}
 
 
 def no_gateways(db: Session, network: Network) -> None:
     """Raises ExternalNetworkInUse: a router has its gateway there, or a floating IP its address."""
-    used = Port.device_owner.in_(("network:router_gateway", "network:floatingip"))
+    used = Port.device_owner.in_((GATEWAY, FLOATING))
     if db.execute(select(Port.id).where(Port.network_id == network.id, used).limit(1)).first():
         raise errors.ExternalNetworkInUse(
             f"External network {network.id} cannot be updated to be made non-external, since it has existing gateway"
@@ -343,7 +343,7 @@ def no_gateways(db: Session, network: Network) -> None:
 def ways_out(db: Session, network_id: str) -> set[str]:
     """The projects that have a router's gateway or a floating IP on a network."""
     routers = select(Router.project_id).join(Port, Port.device_id == Router.id)
-    routers = routers.where(Port.network_id == network_id, Port.device_owner == "network:router_gateway")
+    routers = routers.where(Port.network_id == network_id, Port.device_owner == GATEWAY)
     floating = select(FloatingIp.project_id).where(FloatingIp.floating_network_id == network_id)
     return {*db.scalars(routers.distinct()), *db.scalars(floating.distinct())}
 

@@ -23,30 +23,7 @@ from wolke.network.qos.table import BANDWIDTH, DSCP, EGRESS, QosPolicy, QosRule
 from wolke.network.service import Collection, network, taggable
 
 MOST = 2**31 - 1
-MARKS = (
-    0,
-    8,
-    10,
-    12,
-    14,
-    16,
-    18,
-    20,
-    22,
-    24,
-    26,
-    28,
-    30,
-    32,
-    34,
-    36,
-    38,
-    40,
-    44,
-    46,
-    48,
-    56,
-)  # DSCP values with a name
+MARKS = (0, *range(8, 42, 2), 44, 46, 48, 56)  # DSCP values with a name
 Kilobits = Annotated[int, Meta(ge=0, le=MOST)]
 Mark = Literal[0, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 44, 46, 48, 56]
 Direction = Literal["ingress", "egress"]

@@ -102,9 +102,8 @@ class Translations:
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
         self.sources: dict[str, dict[Flow, tuple[Ip, int]]] = defaultdict(dict)  # router -> answer -> who asked
-        self.targets: dict[str, dict[Flow, tuple[Ip, int]]] = defaultdict(
-            dict
-        )  # router or port -> answer -> who was asked
+        # router or port -> answer -> who was asked
+        self.targets: dict[str, dict[Flow, tuple[Ip, int]]] = defaultdict(dict)
 
     def inward(self, router: Router, packet: Packet) -> tuple[Packet, Thing | None]:
         """The packet after it came in by the gateway port, and what has rewritten it."""

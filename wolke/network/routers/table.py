@@ -20,9 +20,7 @@ class Router(Standard):
     enable_snat: Mapped[bool] = mapped_column(default=True)
     distributed: Mapped[bool] = mapped_column(default=True)  # floating IPs on their guests' own hosts
     ha: Mapped[bool] = mapped_column(default=True)  # gateways may move to another host
-    enable_default_route_ecmp: Mapped[bool] = mapped_column(
-        default=False
-    )  # out by every gateway, not by the first alone
+    enable_default_route_ecmp: Mapped[bool] = mapped_column(default=False)  # out by every gateway, not the first alone
     enable_default_route_bfd: Mapped[bool] = mapped_column(default=False)  # but by none whose next hop is silent
     enable_ndp_proxy: Mapped[bool] = mapped_column(default=False)
     routes: Mapped[list[Any]] = mapped_column(default=list)  # {"destination", "nexthop"}

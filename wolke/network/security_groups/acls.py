@@ -15,9 +15,8 @@ from wolke.network.security_groups.protocols import ANSWERS, ERRORS, ICMP, WITH_
 from wolke.network.security_groups.spec import normalized
 
 LOGGED_ALLOW, ALLOW, LOGGED_DROP, GROUP_LOGGED_DROP, DROP = 1003, 1002, 1001, 1000, 999  # priorities
-NO_OPENING = (
-    "(tcp.flags == 0/2 || tcp.flags == 0x10/0x10)"  # anything but the first segment of a connection: SYN without ACK
-)
+# anything but the first segment of a connection: SYN without ACK
+NO_OPENING = "(tcp.flags == 0/2 || tcp.flags == 0x10/0x10)"
 NEIGHBOURS = "(nd || nd_rs || nd_ra || mldv1 || mldv2)"
 FAMILY = {"IPv4": "ip4", "IPv6": "ip6"}
 ICMP_NAME = {"IPv4": "icmp4", "IPv6": "icmp6"}

@@ -21,7 +21,7 @@ from wolke.core.work import wake_all
 from wolke.network import errors, rbac
 from wolke.network.logs.table import NetworkLog
 from wolke.network.ports.table import Port, PortSecurityGroup
-from wolke.network.routers.table import Router
+from wolke.network.routers.table import GATEWAY, INTERFACE, Router
 from wolke.network.security_groups import rules
 from wolke.network.security_groups.defaults import default_group, existing, furnish, templates
 from wolke.network.security_groups.table import (
@@ -36,7 +36,7 @@ from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 quota("network", "security_group", 10, rows_of(SecurityGroup))
 
 
-ROUTER_OWNERS = ("network:router_interface", "network:router_gateway")  # ports of routers that groups may be on
+ON_ROUTERS = (INTERFACE, GATEWAY)  # owners of routers' ports that groups may be on
 
 
 class SecurityGroupNotFound(NotFound):
@@ -234,7 +234,7 @@ def put_on(ctx: Ctx, port: Port, ids: Sequence[str], project_id: str = "") -> No
     SecurityGroupNotFound, SecurityGroupConflict; PortSecurityAndIPRequiredForSecurityGroups: groups would mean nothing there
     """
     groups = list(dict.fromkeys(ids))
-    router = port.device_owner in ROUTER_OWNERS
+    router = port.device_owner in ON_ROUTERS
     if groups and not (port.port_security_enabled or router):
         raise errors.PortSecurityAndIPRequiredForSecurityGroups(
             "Port security must be enabled and port must have an IP address in order to use security groups."
@@ -251,6 +251,6 @@ def put_on(ctx: Ctx, port: Port, ids: Sequence[str], project_id: str = "") -> No
 def take_off(db: Session, port: Port) -> None:
     """The port has no groups any more; those that were on a router's port may have lost their last one."""
     mine = PortSecurityGroup.port_id == port.id
-    if port.device_owner in ROUTER_OWNERS:
+    if port.device_owner in ON_ROUTERS:
         wake_groups(db, db.scalars(select(PortSecurityGroup.group_id).where(mine)).all())
     db.execute(delete(PortSecurityGroup).where(mine))

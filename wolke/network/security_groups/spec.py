@@ -155,9 +155,8 @@ def check_ports(protocol: str | None, ethertype: str, low: int | None, high: int
                 f"ICMP code (port-range-max) {high} is provided but ICMP type (port-range-min) is missing."
             )
         return
-    if (
-        value not in WITH_PORTS
-    ):  # for DCCP and UDP-Lite, too: OVN cannot tell their ports, and all ports is not what was said
+    # for DCCP and UDP-Lite, too: OVN cannot tell their ports, and all ports is not what was said
+    if value not in WITH_PORTS:
         raise SecurityGroupInvalidProtocolForPort(
             f"Ports cannot be specified for protocol {protocol}. Ports are only supported for"
             f" {', '.join(name.upper() for name in WITH_PORTS.values())}."

@@ -14,9 +14,8 @@ SUBPORT = "trunk:subport"  # device_owner of a port while it is a trunk's
 class Trunk(Standard):
     __tablename__ = "trunk"
 
-    port_id: Mapped[str] = mapped_column(
-        ForeignKey("port.id"), unique=True
-    )  # parent: its frames without a tag are its own
+    # the parent: its frames without a tag are its own
+    port_id: Mapped[str] = mapped_column(ForeignKey("port.id"), unique=True)
     admin_state_up: Mapped[bool] = mapped_column(default=True)  # False: the trunk is locked against changes
 
 
