@@ -21,13 +21,8 @@ from wolke.wire.wanted import Ended, Wanted
 
 log = logging.getLogger(__name__)
 MOMENTS = (0.0, 0.5, 1.5, 4.0, 12.0, 40.0)  # seconds after the news
-ANNOUNCED = (
-    0.0,
-    0.1,
-    0.2,
-    0.4,
-    0.7,
-)  # the host before may still answer; after a second ovn-controller announces by itself
+# the host before may still answer; after a second ovn-controller announces by itself
+ANNOUNCED = (0.0, 0.1, 0.2, 0.4, 0.7)
 
 
 class Tracker(Protocol):

@@ -74,10 +74,8 @@ class Drifts:
         self.tunnels: dict[str, bool] = {}
         self.up: set[str] = set()  # tunnels that have been up
         self.began: dict[str, float] = {}  # since when BFD watches them
-        self.shut: tuple[frozenset[int], str | None] = (
-            frozenset(),
-            None,
-        )  # who may advertise nothing, at which activity
+        # who may advertise nothing, at which activity
+        self.shut: tuple[frozenset[int], str | None] = (frozenset(), None)
         self.switching = True
         self.rung = threading.Event()
         self.first: set[Wrong] = set()  # ports that were wrong at the last look: a guest may just have come

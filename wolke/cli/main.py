@@ -19,12 +19,8 @@ M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 
 def main(words: Sequence[str] | None = None) -> None:
     asked = parser().parse_args(words)
-    if asked.run in (
-        init,
-        api,
-        loops,
-        develop,
-    ):  # database, images and keys are this user's alone, whoever made the directory
+    # database, images and keys are this user's alone, whoever made the directory
+    if asked.run in (init, api, loops, develop):
         os.umask(0o077)
     try:
         asked.run(asked)

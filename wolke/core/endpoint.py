@@ -278,9 +278,8 @@ def named(error: Exception, told: Told) -> WolkeError:
         case WolkeError():
             return error
         case IntegrityError():
-            log.info(
-                "conflict: %s", str(error.orig).partition("\n")[0]
-            )  # the second line of PostgreSQL's names the values
+            # the second line of PostgreSQL's names the values
+            log.info("conflict: %s", str(error.orig).partition("\n")[0])
             return Conflict("Another request has changed the same thing; try again.")
         case DataError() | OverflowError():  # what only the database could find wrong with a value
             return BadRequest(

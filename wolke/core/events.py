@@ -49,9 +49,8 @@ class Event(Base):
     target_project_id: Mapped[str] = mapped_column(default="", index=True)
     status: Mapped[int]
     address: Mapped[str] = mapped_column(default="")  # the client's
-    before: Mapped[dict[str, Any] | None] = mapped_column(
-        JSON(none_as_null=True)
-    )  # as the API shows it; None: not there
+    # as the API shows it; None: not there
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     place: Mapped[int | None] = mapped_column(unique=True)  # in the chain, from 1; None until a loop has put it there
     seal: Mapped[str] = mapped_column(default="")  # hex

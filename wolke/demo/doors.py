@@ -359,9 +359,8 @@ class Doors:
             "with real counters", bool(counters.get("packets_in") and counters.get("packets_out")), str(counters)
         )
         expected = ["tcp/1-24", "tcp/26-65535"]
-        wait_for(
-            lambda: self.open(east) == expected, SECONDS, every=1
-        )  # the loop that writes it down follows the last changes
+        # the loop that writes it down follows the last changes
+        wait_for(lambda: self.open(east) == expected, SECONDS, every=1)
         ports = self.open(east)
         self.prove("and what is open, groups and door together", ports == expected, ", ".join(ports))
         events = self.get(f"events?target_id={east.floating['id']}", east)["events"]

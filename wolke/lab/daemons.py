@@ -76,9 +76,8 @@ class Daemons:
         """Start it unless it runs, and wait until it serves."""
         if self.pid(daemon.name):
             return
-        pid = daemon.node.find(
-            daemon.words()
-        )  # one that was started, and its starter killed before the record was written
+        # one that was started, and its starter killed before the record was written
+        pid = daemon.node.find(daemon.words())
         if not pid:
             daemon.before()
             pid = self._launch(daemon)

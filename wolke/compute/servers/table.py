@@ -22,9 +22,8 @@ class Server(Resource):
     description: Mapped[str | None]
     image_id: Mapped[str] = mapped_column(index=True, default="")
     flavor_id: Mapped[str] = mapped_column(index=True, default="")  # the flavor's key, which may be gone by now
-    flavor: Mapped[dict[str, Any]] = mapped_column(
-        default=dict
-    )  # as it was: name, vcpus, ram, disk, ephemeral, swap, extra_specs
+    # as it was: name, vcpus, ram, disk, ephemeral, swap, extra_specs
+    flavor: Mapped[dict[str, Any]] = mapped_column(default=dict)
     vcpus: Mapped[int] = mapped_column(default=1)
     ram_mib: Mapped[int] = mapped_column(default=0)
     disk_gib: Mapped[int] = mapped_column(default=0)
