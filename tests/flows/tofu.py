@@ -71,8 +71,21 @@ def compiled(module: Module) -> None:
     new = module.made.with_name("new")
     new.parent.mkdir(parents=True, exist_ok=True)
     words = [str(GO), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(new), module.package]
-    subprocess.run(words, cwd=told["Dir"], env=environment, check=True)
+    counted(words, told["Dir"], environment)
     new.replace(module.made)
+
+
+def counted(words: list[str], place: str, environment: Mapping[str, str]) -> None:
+    """Run it with a line now and then; all that it said when it fails."""
+    said: list[str] = []
+    with subprocess.Popen(words, cwd=place, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            said.append(line)
+            if len(said) % 100 == 0:
+                print(f"  {len(said)} modules fetched", file=sys.stderr)
+    if process.returncode:
+        raise SystemExit(f"this failed: {' '.join(words)}\n{''.join(said)}")
 
 
 class Folder:
