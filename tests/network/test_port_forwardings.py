@@ -61,9 +61,8 @@ def test_servers_share_an_address(cloud: Cloud, net: Net, inside: Any, router: A
         ("external_port=80", [web]),
         ("internal_port_id=x", []),
     ):
-        listed = net.send("GET", f"{url}?{query}").json()[
-            "port_forwardings"
-        ]  # by time and id, and they are of one moment
+        # they come by time and id, and these are of one moment
+        listed = net.send("GET", f"{url}?{query}").json()["port_forwardings"]
         assert sorted(listed, key=lambda one: -one["external_port"]) == found, query
     page = net.send("GET", f"{url}?limit=1&sort_key=protocol").json()
     assert page["port_forwardings"] == [web] and f"/{url}?" in page["port_forwardings_links"][0]["href"]
