@@ -231,8 +231,7 @@ class ChassisWatch(Lane):
 # Leaving --------------------------------------------------------------------------------------------------------------
 def leave(db: Session, host: str) -> None:
     """A host has gone for good: OVN is to forget it."""
-    for listener in hooks.host_goes:
-        listener(db, host)
+    hooks.tell(hooks.host_goes, db, host)
     wake(db, LEFT, host)
 
 

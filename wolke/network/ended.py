@@ -44,8 +44,7 @@ def end(db: Session, address: str, protocol: str = "", first: int = 0, last: int
     same &= (EndedConversation.first == first) & (EndedConversation.last == last)
     db.execute(delete(EndedConversation).where(same | (EndedConversation.at < now - TOLD_SECONDS)))
     db.add(EndedConversation(address=address, protocol=protocol, first=first, last=last, at=now, **announced))
-    for listener in hooks.hosts_change:
-        listener(db)
+    hooks.tell_hosts(db)
 
 
 def wanted_ended(db: Session) -> tuple[Ended, ...]:

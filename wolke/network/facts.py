@@ -23,10 +23,9 @@ from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.api import networks
 from wolke.network.networks.api import target as on_network
 from wolke.network.networks.table import Network
-from wolke.network.ports import metadata
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import Wanted, Wish, new_port
-from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
+from wolke.network.ports.table import METADATA, FixedIp, Port, PortSecurityGroup
 from wolke.network.security_groups.table import SecurityGroup
 from wolke.network.service import network as service
 from wolke.network.subnets.checks import address
@@ -141,7 +140,7 @@ def metadata_ports(db: Session, network_ids: Sequence[str]) -> dict[str, Metadat
     query = select(Port.id, Port.network_id, Port.mac_address, Network.mtu, FixedIp.ip_address, Subnet.cidr)
     query = query.join(Network, Network.id == Port.network_id).outerjoin(FixedIp, FixedIp.port_id == Port.id)
     query = query.outerjoin(Subnet, Subnet.id == FixedIp.subnet_id)
-    query = query.where(Port.network_id.in_(network_ids), Port.device_owner == metadata.OWNER)
+    query = query.where(Port.network_id.in_(network_ids), Port.device_owner == METADATA)
     found: dict[str, MetadataPort] = {}
     for id, network_id, mac, mtu, ip, cidr in db.execute(query.order_by(FixedIp.port_id, FixedIp.position)):
         port = found.setdefault(network_id, MetadataPort(id=id, network_id=network_id, mac=mac, mtu=mtu, addresses=[]))
@@ -232,8 +231,8 @@ def release(db: Session, owned: Mapping[str, bool], names: Mapping[str, str] = M
     names : port id -> host name of its server; a lent port that bears it has it from there and gives it back
     """
     going = [id for id, own in owned.items() if own]
-    for listener in hooks.port_goes if going else ():
-        listener(db, going)
+    if going:
+        hooks.tell(hooks.port_goes, db, going)
     db.execute(delete(Port).where(Port.id.in_(going)))
     wake_all(db, [("port", id) for id in going])
     lent = [id for id, own in owned.items() if not own]

@@ -107,6 +107,5 @@ def _tell_hosts(session: Session, _context: Any, _instances: Any) -> None:
             if (thing in session.dirty and secure.has_changes()) or (
                 thing in session.new and not thing.port_security_enabled
             ):
-                for listener in hooks.hosts_change:
-                    listener(session)
+                hooks.tell_hosts(session)
                 return

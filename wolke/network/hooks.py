@@ -5,7 +5,7 @@ Each is called in the transaction that makes the change. Things below never impo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -25,3 +25,14 @@ hosts_change: list[Callable[[Session], None]] = []
 host_goes: list[Callable[[Session, str], None]] = []  # with its name, for good
 # a host's picture has arrived; its ``drift``, counters and zones are ours
 host_told: list[Callable[[Session, Seen], None]] = []
+
+
+def tell(listeners: Iterable[Callable[..., None]], *news: Any) -> None:
+    """Call each listener of one of the lists above."""
+    for listener in listeners:
+        listener(*news)
+
+
+def tell_hosts(db: Session) -> None:
+    """Every host fetches its slice anew."""
+    tell(hosts_change, db)

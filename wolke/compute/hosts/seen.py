@@ -33,8 +33,7 @@ def record(db: Session, picture: Seen) -> None:
     """Write what differs; forget the servers that are gone. One transaction of the caller's."""
     now = db.info["clock"]()
     record_host(db, picture, now)
-    for listener in hooks.host_told:
-        listener(db, picture)
+    hooks.tell(hooks.host_told, db, picture)
     known = {row.id: row for row in db.execute(select(*SEEN_COLUMNS).where(SERVER.c.host == picture.host))}
     changes: list[dict[str, Any]] = []
     for server in picture.servers:

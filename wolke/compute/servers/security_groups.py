@@ -63,8 +63,7 @@ def touched(ctx: Ctx, server: Server, ports: Sequence[Any]) -> None:
     for port in ports:
         port.revision, port.updated_at = port.revision + 1, ctx.now
         ctx.wake("port", port.id)
-    for listener in hooks.port_changed:
-        listener(ctx.db, [port.id for port in ports])
+    hooks.tell(hooks.port_changed, ctx.db, [port.id for port in ports])
     bump(ctx.db, server.host)
 
 

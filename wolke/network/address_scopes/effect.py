@@ -91,5 +91,4 @@ def wake_routers(db: Session, condition: ColumnElement[bool]) -> None:
     )
     ids = db.scalars(ports.where(condition, Port.device_owner.startswith("network:router")).distinct())
     wake_all(db, [("router", id) for id in ids])
-    for listener in hooks.hosts_change:
-        listener(db)
+    hooks.tell_hosts(db)

@@ -110,5 +110,4 @@ def remove(ctx: Ctx, peer: BgpPeer) -> None:
 
 def tell_hosts(ctx: Ctx) -> None:
     ctx.db.flush()
-    for listener in hooks.hosts_change:
-        listener(ctx.db)
+    hooks.tell_hosts(ctx.db)

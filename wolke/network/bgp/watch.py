@@ -36,8 +36,7 @@ class AnnouncementWatch(Lane):
             self.last = told
             return 0
         with database.transaction() as db:
-            for listener in hooks.hosts_change:
-                listener(db)
+            hooks.tell_hosts(db)
         self.last = told
         return 1
 

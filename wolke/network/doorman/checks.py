@@ -47,7 +47,7 @@ def check_ports(rule: Any) -> None:
         raise refuse(given[0], "ports need a protocol")
     value = number(rule.protocol, rule.ethertype or "IPv4")
     if value in ICMP:
-        check_icmp(rule, value)
+        check_icmp(rule)
         return
     if value not in (NUMBERS[name] for name in WITH_PORTS):
         raise refuse(given[0], f"protocol {rule.protocol} has no ports here; use one of {', '.join(WITH_PORTS)}")
@@ -61,7 +61,7 @@ def check_ports(rule: Any) -> None:
             raise refuse(one, f"{lower} is greater than {two} ({upper})")
 
 
-def check_icmp(rule: Any, value: int) -> None:
+def check_icmp(rule: Any) -> None:
     type, code = rule.port_range_min, rule.port_range_max
     if rule.source_port_range_min is not None or rule.source_port_range_max is not None:
         raise refuse("source_port_range_min", "ICMP has none; its type is port_range_min, its code port_range_max")

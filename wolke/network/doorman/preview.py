@@ -25,12 +25,12 @@ from wolke.network.doorman.reader import Door
 from wolke.network.doorman.rules import MOST_RULES, Update, doorman_rules, ordered, refuse_intricate, settle
 from wolke.network.doorman.spans import subtract
 from wolke.network.doorman.table import DoormanRule
-from wolke.network.edge.api import NAMES
 from wolke.network.edge.traffic import Conversation, crossing
 from wolke.network.edge.watch import Found, openings
 from wolke.network.edge.ways import Outside, Way, ways
 from wolke.network.edge.witness import Witness
 from wolke.network.reachability.read import picture
+from wolke.network.reachability.verdict import NAMES
 from wolke.v1 import v1
 
 MOST_WAYS, MOST_SHOWN = 1000, 1000

@@ -23,10 +23,10 @@ from wolke.network.edge.table import EdgeOpening
 from wolke.network.edge.traffic import Counters, counted
 from wolke.network.edge.ways import KINDS, PREFIX, Way, ways
 from wolke.network.edge.witness import Witness
+from wolke.network.reachability.verdict import NAMES
 from wolke.v1 import v1
 
 PAGE, MOST = 100, 1000
-NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 PARAMETERS = ("kind", "project_id", "network_id", "address", "open", "since", "limit", "marker", "counters")
 _read = policy.rule("wolke:get_edge", policy.reader)
 

@@ -27,7 +27,7 @@ from wolke.network.lane import kind
 from wolke.network.networks.placing import checked_mtu, largest_mtu, place
 from wolke.network.networks.rows import rows
 from wolke.network.networks.table import Network
-from wolke.network.ports.table import FixedIp, Port
+from wolke.network.ports.table import METADATA, FixedIp, Port
 from wolke.network.qos import bound
 from wolke.network.qos import policies as qos
 from wolke.network.routers.table import GATEWAY, INTERFACE, Router
@@ -38,7 +38,7 @@ from wolke.network.subnets.table import Subnet
 from wolke.network.zones import rights, segments
 
 ZONE = "nova"  # the one availability zone, named as compute names its own
-MANAGED = ("network:dhcp", "network:distributed")  # owners of ports that go with their network
+MANAGED = ("network:dhcp", METADATA)  # owners of ports that go with their network
 Mtu = Annotated[int, Meta(ge=0, le=65535)]
 Segment = Annotated[int, Meta(ge=1, le=16777215)]
 
@@ -233,8 +233,7 @@ def create(ctx: Ctx, body: Create) -> Network:
 
 def opened(ctx: Ctx, network: Network) -> None:
     """Tell that a network is another's, too, or leads outside; or no longer."""
-    for listener in hooks.network_opened:
-        listener(ctx.db, network.id)
+    hooks.tell(hooks.network_opened, ctx.db, network.id)
 
 
 def only_default(db: Session, network: Network, external: bool) -> None:
@@ -253,8 +252,7 @@ def update(ctx: Ctx, network: Network, body: Update) -> None:
     if body.shared is not UNSET:
         share(ctx, network, body.shared)
     if body.external is False and network.external:
-        for listener in hooks.network_closes:
-            listener(ctx.db, network.id)
+        hooks.tell(hooks.network_closes, ctx.db, network.id)
         no_gateways(ctx.db, network)
         rbac.close(ctx, "network", network, rbac.EXTERNAL)
         opened(ctx, network)
@@ -355,8 +353,7 @@ rbac.shareable("network", networks, {rbac.SHARED: guests, rbac.EXTERNAL: ways_ou
 @networks.delete
 def remove(ctx: Ctx, network: Network) -> None:
     lock(ctx.db, f"network/{network.id}")
-    for listener in hooks.network_goes:
-        listener(ctx.db, network.id)
+    hooks.tell(hooks.network_goes, ctx.db, network.id)
     ports = ctx.db.execute(select(Port.id, Port.device_owner).where(Port.network_id == network.id)).all()
     if any(port.device_owner not in MANAGED for port in ports):
         raise errors.NetworkInUse(

@@ -27,9 +27,8 @@ from wolke.network.ports import guards, views
 from wolke.network.ports.bodies import Create, DhcpOption, Update
 from wolke.network.ports.checks import learning_of, mac_of, options_of, pairs_of, vnic_type_of, wanted_of
 from wolke.network.ports.make import Wanted, Wish, check_mac, free_mac, is_trusted, new_port, readdress
-from wolke.network.ports.metadata import OWNER as METADATA
 from wolke.network.ports.rows import rows
-from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
+from wolke.network.ports.table import METADATA, FixedIp, Port, PortSecurityGroup
 from wolke.network.qos import policies as qos
 from wolke.network.service import Collection
 from wolke.network.subnets.checks import is_auto
@@ -180,7 +179,7 @@ def update(ctx: Ctx, port: Port, body: Update) -> None:
         if port.device_owner == METADATA:
             wake_dhcp(ctx, port.network_id)
     protect(ctx, port, body)
-    tell(hooks.port_changed, ctx.db, [port.id])
+    hooks.tell(hooks.port_changed, ctx.db, [port.id])
 
 
 def rename(ctx: Ctx, port: Port, body: Update) -> None:
@@ -248,11 +247,6 @@ def touch(ctx: Ctx, port: Port) -> None:
         port.updated_at = ctx.now
 
 
-def tell(listeners: Sequence[hooks.Hook], db: Session, ids: Sequence[str]) -> None:
-    for listener in listeners:
-        listener(db, ids)
-
-
 @ports.delete
 def remove(ctx: Ctx, port: Port) -> None:
     if port.device_owner in SERVICE_OWNERS:
@@ -260,4 +254,4 @@ def remove(ctx: Ctx, port: Port) -> None:
             f"Port {port.id} cannot be deleted directly via the port API: has device owner {port.device_owner}."
         )
     refuse_member(ctx.db, port.id)
-    tell(hooks.port_goes, ctx.db, [port.id])
+    hooks.tell(hooks.port_goes, ctx.db, [port.id])

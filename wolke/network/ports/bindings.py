@@ -17,7 +17,7 @@ from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
 from wolke.network import hooks
-from wolke.network.ports.api import ports, tell
+from wolke.network.ports.api import ports
 from wolke.network.ports.checks import vnic_type_of
 from wolke.network.ports.table import Port, PortBinding
 from wolke.network.ports.views import VIF_DETAILS, vif_type
@@ -188,5 +188,5 @@ def activate(ctx: Ctx) -> Json:
     port.host, port.vnic_type, port.profile = host, chosen.vnic_type, chosen.profile
     ctx.db.delete(chosen)
     done(ctx, port)
-    tell(hooks.port_changed, ctx.db, [port.id])
+    hooks.tell(hooks.port_changed, ctx.db, [port.id])
     return view(host, port, ACTIVE)

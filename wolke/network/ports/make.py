@@ -123,8 +123,7 @@ def new_port(ctx: Ctx, network: Any, wish: Wish) -> Port:
     ctx.db.flush()
     add_addresses(ctx.db, port, addresses)
     ctx.db.add_all(PortSecurityGroup(port_id=port.id, group_id=group) for group in groups)
-    for listener in hooks.port_comes:
-        listener(ctx, network, port)
+    hooks.tell(hooks.port_comes, ctx, network, port)
     ctx.wake("port", port.id)
     return port
 

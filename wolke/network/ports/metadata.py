@@ -16,22 +16,20 @@ from wolke.core.work import wake_all
 from wolke.network import names
 from wolke.network.ports import ipam
 from wolke.network.ports.make import Given, Wish, add_addresses, addresses_of, new_port, subnets_of
-from wolke.network.ports.table import FixedIp, Port
-
-OWNER = "network:distributed"
+from wolke.network.ports.table import METADATA, FixedIp, Port
 
 
 def keep(ctx: Ctx, network: Any) -> None:
     """Make the port agree with the network's subnets, in the transaction that changes them."""
     told = [subnet for subnet in subnets_of(ctx.db, network.id) if subnet.enable_dhcp]
     subnets = {subnet.id: subnet for subnet in told if subnet.ip_version == 4}
-    here = (Port.network_id == network.id) & (Port.device_owner == OWNER)
+    here = (Port.network_id == network.id) & (Port.device_owner == METADATA)
     port = ctx.db.scalars(select(Port).where(here)).first()
     if port is None:
         if not told:
             return
         device = names.metadata_device(network.id)
-        wish = Wish(project_id=network.project_id, device_id=device, device_owner=OWNER, fixed_ips=())
+        wish = Wish(project_id=network.project_id, device_id=device, device_owner=METADATA, fixed_ips=())
         port = new_port(ctx, network, wish)
     have = {given.subnet_id: given for given in addresses_of(ctx.db, port.id)}
     stale = [id for id in have if id not in subnets]

@@ -20,7 +20,7 @@ from wolke.network.lane import Site
 from wolke.network.networks.table import Network
 from wolke.network.ports.dhcp import in_ovn, is_disabled
 from wolke.network.ports.make import ROUTER_OWNERS, is_trusted
-from wolke.network.ports.table import FixedIp, Port, PortBinding, PortSecurityGroup
+from wolke.network.ports.table import METADATA, FixedIp, Port, PortBinding, PortSecurityGroup
 from wolke.network.qos import rows as qos
 from wolke.network.qos.bound import inherits
 from wolke.network.subnets.rows import dhcp
@@ -117,7 +117,7 @@ def port_rows(facts: Facts) -> list[Row]:
 def type_of(port: Any) -> str:
     if port.device_owner in ROUTER_OWNERS:
         return "router"
-    return "localport" if port.device_owner == "network:distributed" else ""
+    return "localport" if port.device_owner == METADATA else ""
 
 
 def addresses_of(facts: Facts) -> frozenset[str]:

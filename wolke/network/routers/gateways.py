@@ -190,8 +190,7 @@ def change(ctx: Ctx, router: Router, port: Port, wanted: Gateway) -> None:
     """A gateway that stays gets the addresses and the QoS policy that were asked for."""
     if (addresses := wishes(wanted)) is not None:
         readdress(ctx.db, port, addresses, old_mac=port.mac_address)
-        for listener in hooks.port_changed:
-            listener(ctx.db, [port.id])
+        hooks.tell(hooks.port_changed, ctx.db, [port.id])
     ndp.refuse_unanswered(ctx.db, router)
     if wanted.qos_policy_id is not UNSET:
         port.qos_policy_id = policies.usable(ctx, wanted.qos_policy_id or None, port.qos_policy_id)

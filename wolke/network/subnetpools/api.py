@@ -277,8 +277,7 @@ def users(db: Session, pool_id: str) -> set[str]:
 
 def share_changed(ctx: Ctx, pool: SubnetPool, action: str, everybody: bool) -> None:
     pool.shared = everybody
-    for listener in hooks.hosts_change:  # what is announced of it
-        listener(ctx.db)
+    hooks.tell_hosts(ctx.db)  # what is announced of it
 
 
 rbac.shareable(

@@ -28,7 +28,7 @@ from wolke.network.networks.api import MANAGED, usable
 from wolke.network.networks.table import Network
 from wolke.network.ports import metadata
 from wolke.network.ports.make import Given, add_addresses, addresses_of, free_eui64, is_trusted
-from wolke.network.ports.table import FixedIp, Port
+from wolke.network.ports.table import METADATA, FixedIp, Port
 from wolke.network.routed import published
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 from wolke.network.subnetpools.cutting import allocate, check_affinity, pool_for
@@ -317,7 +317,7 @@ def drop_metadata(ctx: Ctx, subnet: Subnet) -> None:
     """The metadata port goes with the last subnet that has DHCP."""
     others = (Subnet.network_id == subnet.network_id) & (Subnet.id != subnet.id) & Subnet.enable_dhcp
     if ctx.db.execute(select(Subnet.id).where(others).limit(1)).first() is None:
-        mine = (Port.network_id == subnet.network_id) & (Port.device_owner == metadata.OWNER)
+        mine = (Port.network_id == subnet.network_id) & (Port.device_owner == METADATA)
         ids: Sequence[str] = ctx.db.scalars(select(Port.id).where(mine)).all()
         ctx.db.execute(delete(Port).where(Port.id.in_(ids)))
         wake_all(ctx.db, [("port", id) for id in ids])

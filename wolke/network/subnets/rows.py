@@ -17,7 +17,7 @@ from wolke.drivers.rows import Row
 from wolke.network import dns, names
 from wolke.network.lane import Site
 from wolke.network.networks.table import Network
-from wolke.network.ports.table import FixedIp, Port
+from wolke.network.ports.table import METADATA, FixedIp, Port
 from wolke.network.subnets.table import Subnet
 
 LEASE_SECONDS = 43200
@@ -49,7 +49,7 @@ def dhcp(db: Session, ids: Sequence[str], config: Config) -> dict[str, tuple[Any
 def metadata_addresses(db: Session, subnet_ids: Sequence[str]) -> dict[str, str]:
     """Subnet id -> address of the network's metadata port on it."""
     query = select(FixedIp.subnet_id, FixedIp.ip_address).join(Port, Port.id == FixedIp.port_id)
-    query = query.where(FixedIp.subnet_id.in_(subnet_ids), Port.device_owner == "network:distributed")
+    query = query.where(FixedIp.subnet_id.in_(subnet_ids), Port.device_owner == METADATA)
     return {row.subnet_id: row.ip_address for row in db.execute(query)}
 
 

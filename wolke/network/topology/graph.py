@@ -16,16 +16,17 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from wolke.core.db import Json
+from wolke.network.floating_ips.table import OWNER as FLOATING
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.networks.table import Network
 from wolke.network.ports.make import ROUTER_OWNERS
-from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
+from wolke.network.ports.table import METADATA, FixedIp, Port, PortSecurityGroup
 from wolke.network.ports.views import status_of
 from wolke.network.routers.table import GATEWAY, Router
 from wolke.network.security_groups.table import SecurityGroup
 from wolke.network.subnets.table import Subnet
 
-OWN = ("network:distributed", "network:dhcp", "network:floatingip")  # owners of ports that nobody draws
+OWN = (METADATA, "network:dhcp", FLOATING)  # owners of ports that nobody draws
 
 
 @dataclass(slots=True)

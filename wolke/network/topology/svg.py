@@ -157,7 +157,7 @@ class Picture:
         height = max((panel.y + panel.height for panel in self.panels.values()), default=bus) + EDGE
         places = self.router_places(routers, width, router_y)
         self.draw_outside(width)
-        self.draw_gateways(places, top)
+        self.draw_gateways(places)
         self.draw_links(links, places, columns, bus, router_y)
         for router in routers:
             self.draw_router(router, *places[router["id"]])
@@ -215,7 +215,7 @@ class Picture:
                 f'<tspan dx="12" style="font-size:12px;font-weight:400">{escape(nets)}</tspan></text>'
             )
 
-    def draw_gateways(self, places: dict[str, tuple[float, float]], top: float) -> None:
+    def draw_gateways(self, places: dict[str, tuple[float, float]]) -> None:
         count: dict[str, int] = defaultdict(int)
         rows = {network["id"]: at for at, network in enumerate(self.outer)}
         for edge in self.edges["gateway"]:

@@ -23,7 +23,7 @@ from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
 from wolke.network import errors, hooks
 from wolke.network.networks.table import Network
-from wolke.network.ports.api import ports, tell
+from wolke.network.ports.api import ports
 from wolke.network.ports.table import Port
 from wolke.network.service import Collection, CreateBody, UpdateBody, network, standard
 from wolke.network.trunks import facts
@@ -137,7 +137,7 @@ def update(ctx: Ctx, trunk: Trunk, body: Update) -> None:
 def delete(ctx: Ctx, trunk: Trunk) -> None:
     refuse_locked(trunk)
     dissolve(ctx.db, [trunk.id])
-    tell(hooks.port_changed, ctx.db, [trunk.port_id])
+    hooks.tell(hooks.port_changed, ctx.db, [trunk.port_id])
 
 
 @trunks.action("add_subports")
@@ -159,7 +159,7 @@ def remove_subports(ctx: Ctx, trunk: Trunk, body: SubPorts) -> Json:
         if id not in has:
             raise SubPortNotFound(f"SubPort {id} on trunk {trunk.id} could not be found.")
     free(ctx.db, going)
-    tell(hooks.port_changed, ctx.db, [trunk.port_id])
+    hooks.tell(hooks.port_changed, ctx.db, [trunk.port_id])
     return changed(ctx, trunk)
 
 
@@ -227,7 +227,7 @@ def add(ctx: Ctx, trunk: Trunk, wanted: Sequence[Wanted]) -> None:
         ctx.db.add(Subport(port_id=port.id, trunk_id=trunk.id, segmentation_type=VLAN, segmentation_id=tag))
         ctx.wake("port", port.id)
     ctx.db.flush()
-    tell(hooks.port_changed, ctx.db, [trunk.port_id])
+    hooks.tell(hooks.port_changed, ctx.db, [trunk.port_id])
 
 
 def check(wanted: Sequence[Wanted]) -> None:
@@ -291,7 +291,7 @@ def ports_changed(db: Session, port_ids: Sequence[str]) -> None:
     """What a server's guest speaks as behind its card is a matter of the card, too."""
     parents = select(Trunk.port_id).join(Subport, Subport.trunk_id == Trunk.id).where(Subport.port_id.in_(port_ids))
     if led := list(db.scalars(parents.distinct())):
-        tell(hooks.port_changed, db, led)
+        hooks.tell(hooks.port_changed, db, led)
 
 
 hooks.port_goes.append(ports_go)

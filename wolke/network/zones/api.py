@@ -20,11 +20,12 @@ from wolke.core import policy
 from wolke.core.collection import Rules
 from wolke.core.db import Json, iso
 from wolke.core.http import Ctx
+from wolke.network import hooks
 from wolke.network.networks.table import Network
 from wolke.network.zones import bodies, hosts, rights, segments
 from wolke.network.zones.bodies import COLUMNS, FIELDS, Create, Update
 from wolke.network.zones.errors import ZoneConflict, ZoneInUse, ZoneNotFound
-from wolke.network.zones.segments import holds, tell_hosts
+from wolke.network.zones.segments import holds
 from wolke.network.zones.table import Zone, ZoneGrant, ZoneSegment
 from wolke.v1 import Collection
 
@@ -99,7 +100,7 @@ def create(ctx: Ctx, body: Create) -> Zone:
     zone.mtu = bodies.checked_mtu(body.mtu or 0, zone, config)
     refuse_site_name(ctx, zone)
     segments.refuse_meeting(ctx.db, zone)
-    tell_hosts(ctx.db)
+    hooks.tell_hosts(ctx.db)
     return zone
 
 
@@ -129,7 +130,7 @@ def update(ctx: Ctx, zone: Zone, body: Update) -> None:
         refuse_larger_networks(ctx.db, zone, [row.network_id for row in standing])
         refuse_site_name(ctx, zone)
         segments.refuse_meeting(ctx.db, zone)
-    tell_hosts(ctx.db)
+    hooks.tell_hosts(ctx.db)
 
 
 def refuse_site_name(ctx: Ctx, zone: Zone) -> None:
@@ -152,4 +153,4 @@ def remove(ctx: Ctx, zone: Zone) -> None:
     for grant in ctx.db.scalars(select(ZoneGrant).where(ZoneGrant.zone_id == zone.id)):
         ctx.db.delete(grant)
     ctx.db.flush()
-    tell_hosts(ctx.db)
+    hooks.tell_hosts(ctx.db)

@@ -16,10 +16,10 @@ from wolke.core.bodies import Body, Text255
 from wolke.core.db import Json, iso, lock
 from wolke.core.http import Answer, Ctx
 from wolke.identity.table import Group, Project, User
+from wolke.network import hooks
 from wolke.network.zones import rights, segments
 from wolke.network.zones.api import zones
 from wolke.network.zones.errors import InvalidZone, ZoneGrantExists, ZoneGrantNotFound
-from wolke.network.zones.segments import tell_hosts
 from wolke.network.zones.table import Zone, ZoneGrant, ZoneSegment
 from wolke.v1 import v1
 
@@ -149,5 +149,5 @@ def take_stretches(ctx: Ctx, zone: Zone, grant: ZoneGrant) -> list[str]:
     for id in found:
         ctx.wake("network", id)
     if found and zone.type in segments.TUNNELS:
-        tell_hosts(ctx.db)
+        hooks.tell_hosts(ctx.db)
     return found

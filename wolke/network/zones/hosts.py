@@ -17,7 +17,7 @@ from wolke.network import hooks
 from wolke.network.chassis import Chassis
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.subnets.table import Subnet
-from wolke.network.zones.segments import TUNNELS, tell_hosts
+from wolke.network.zones.segments import TUNNELS
 from wolke.network.zones.table import Vtep, Zone, ZoneHost, ZoneSegment
 from wolke.wire import wanted
 from wolke.wire.seen import Seen
@@ -98,7 +98,7 @@ def gateways_change(db: Session, network_ids: Sequence[str]) -> None:
     query = select(ZoneSegment.network_id).join(Zone, Zone.id == ZoneSegment.zone_id)
     query = query.where(ZoneSegment.network_id.in_(network_ids), Zone.gateway_mac != "")
     if db.execute(query.limit(1)).first():
-        tell_hosts(db)
+        hooks.tell_hosts(db)
 
 
 def port_comes(ctx: Ctx, network: Any, port: Port) -> None:
@@ -126,7 +126,7 @@ def host_told(db: Session, picture: Seen) -> None:
         db.merge(Vtep(host=picture.host, address=picture.tunnel))
         db.flush()
         if db.execute(select(Zone.id).where(Zone.type.in_(TUNNELS)).limit(1)).first():
-            tell_hosts(db)
+            hooks.tell_hosts(db)
     known = {row.zone_id: row for row in db.scalars(select(ZoneHost).where(ZoneHost.host == picture.host))}
     if not picture.zones and not known:
         return
@@ -152,7 +152,7 @@ def host_goes(db: Session, host: str) -> None:
     """A host leaves the cloud: nobody sends to it any more."""
     db.execute(delete(ZoneHost).where(ZoneHost.host == host))
     db.execute(delete(Vtep).where(Vtep.host == host))
-    tell_hosts(db)
+    hooks.tell_hosts(db)
 
 
 hooks.host_goes.append(host_goes)

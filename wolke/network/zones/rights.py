@@ -19,14 +19,13 @@ from wolke.core.work import wake_all
 from wolke.identity.authority import groups_of
 from wolke.network import hooks
 from wolke.network.networks.table import Network
-from wolke.network.ports.table import Port
+from wolke.network.ports.table import METADATA, Port
 from wolke.network.zones.errors import ZoneRightMissing
 from wolke.network.zones.table import ZoneGrant, ZonePort, ZoneSegment
 
 USE, CREATE = "use", "create"
 SUBJECTS = ("project", "user", "group")
 OPERATOR = ""  # the right by which an operator's things are there
-METADATA = "network:distributed"  # the cloud's own port on a network
 
 
 def right_of(grant: Any) -> str:

@@ -33,11 +33,6 @@ def over(db: Session, network_id: str | None) -> Zone | None:
     return db.scalar(query.where(ZoneSegment.network_id == network_id)) if network_id else None
 
 
-def tell_hosts(db: Session) -> None:
-    for listener in hooks.hosts_change:
-        listener(db)
-
-
 def holds(ranges: Ranges, number: int) -> bool:
     return any(one["minimum"] <= number <= one["maximum"] for one in ranges)
 
@@ -128,7 +123,7 @@ def take(ctx: Ctx, zone: Zone, network_id: str, number: int, *, stretched: bool 
     ctx.db.add(segment)
     ctx.db.flush()
     if zone.type in TUNNELS:
-        tell_hosts(ctx.db)
+        hooks.tell_hosts(ctx.db)
     return segment
 
 
@@ -137,7 +132,7 @@ def network_goes(db: Session, network_id: str) -> None:
         zone = db.get_one(Zone, segment.zone_id)
         db.delete(segment)
         if zone.type in TUNNELS:
-            tell_hosts(db)
+            hooks.tell_hosts(db)
 
 
 hooks.network_goes.append(network_goes)

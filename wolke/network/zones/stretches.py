@@ -15,11 +15,12 @@ from wolke.core import policy
 from wolke.core.bodies import Body, Text255
 from wolke.core.db import Json, lock
 from wolke.core.http import Ctx
+from wolke.network import hooks
 from wolke.network.networks.api import networks
 from wolke.network.networks.table import Network
 from wolke.network.zones.api import zones
 from wolke.network.zones.errors import InvalidZone, SegmentInUse, ZoneStretchNotFound
-from wolke.network.zones.segments import TUNNELS, take, tell_hosts
+from wolke.network.zones.segments import TUNNELS, take
 from wolke.network.zones.table import Zone, ZoneSegment
 from wolke.v1 import v1
 
@@ -93,5 +94,5 @@ def remove(ctx: Ctx) -> None:
     ctx.db.flush()
     ctx.wake("network", network.id)
     if zone.type in TUNNELS:
-        tell_hosts(ctx.db)
+        hooks.tell_hosts(ctx.db)
     ctx.about(ctx.db.get_one(Network, network.id))
