@@ -65,10 +65,10 @@ def test_a_policy_and_its_rules(qos: Qos) -> None:
     }  # fmt: skip
     mark = qos.mark(policy, 26)
     shown = qos.show(policy)
-    assert [(rule["type"], rule["id"]) for rule in shown["rules"]] == [
+    assert {(rule["type"], rule["id"]) for rule in shown["rules"]} == {
         ("bandwidth_limit", limit["id"]),
         ("dscp_marking", mark["id"]),
-    ]
+    }
     assert shown["revision_number"] > policy["revision_number"]
     path = f"policies/{policy['id']}/bandwidth_limit_rules"
     assert qos.send("GET", path, 200)["bandwidth_limit_rules"] == [limit]

@@ -38,7 +38,7 @@ def default_of(column: sa.Column[Any]) -> sa.DefaultClause | None:
         return None
     value = declared.arg(None) if declared.is_callable else declared.arg
     if isinstance(value, bool):
-        return sa.DefaultClause(sa.true() if value else sa.false())
+        return sa.DefaultClause(sa.text("true" if value else "false"))  # a word that both databases know
     return sa.DefaultClause(json.dumps(value) if isinstance(column.type, sa.JSON) else str(value))
 
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "b080ff2fc250"
+revision = "e00b86618e55"
 down_revision = "cd33fa43ad70"
 branch_labels = None
 depends_on = None
@@ -647,8 +647,8 @@ def upgrade() -> None:
         batch_op.create_unique_constraint(batch_op.f("uq_audit_event_place"), ["place"])
 
     with op.batch_alter_table("chassis", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("isolated", sa.Boolean(), server_default=sa.text("0"), nullable=False))
-        batch_op.add_column(sa.Column("resting", sa.Boolean(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("isolated", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
+        batch_op.add_column(sa.Column("resting", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
 
     with op.batch_alter_table("floating_ip", schema=None) as batch_op:
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=255), nullable=True))
@@ -663,19 +663,21 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("mac_learning", sa.Boolean(), nullable=True))
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=255), nullable=True))
         batch_op.add_column(sa.Column("data_plane_status", sa.String(length=255), nullable=True))
-        batch_op.add_column(sa.Column("shut", sa.Boolean(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("shut", sa.Boolean(), server_default=sa.text("(false)"), nullable=False))
         batch_op.create_index(batch_op.f("ix_port_qos_policy_id"), ["qos_policy_id"], unique=False)
 
     with op.batch_alter_table("router", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("distributed", sa.Boolean(), server_default=sa.text("1"), nullable=False))
-        batch_op.add_column(sa.Column("ha", sa.Boolean(), server_default=sa.text("1"), nullable=False))
+        batch_op.add_column(sa.Column("distributed", sa.Boolean(), server_default=sa.text("(true)"), nullable=False))
+        batch_op.add_column(sa.Column("ha", sa.Boolean(), server_default=sa.text("(true)"), nullable=False))
         batch_op.add_column(
-            sa.Column("enable_default_route_ecmp", sa.Boolean(), server_default=sa.text("0"), nullable=False)
+            sa.Column("enable_default_route_ecmp", sa.Boolean(), server_default=sa.text("(false)"), nullable=False)
         )
         batch_op.add_column(
-            sa.Column("enable_default_route_bfd", sa.Boolean(), server_default=sa.text("0"), nullable=False)
+            sa.Column("enable_default_route_bfd", sa.Boolean(), server_default=sa.text("(false)"), nullable=False)
         )
-        batch_op.add_column(sa.Column("enable_ndp_proxy", sa.Boolean(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(
+            sa.Column("enable_ndp_proxy", sa.Boolean(), server_default=sa.text("(false)"), nullable=False)
+        )
 
     with op.batch_alter_table("security_group_rule", schema=None) as batch_op:
         batch_op.add_column(sa.Column("remote_address_group_id", sa.String(length=255), nullable=True))
