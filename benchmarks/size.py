@@ -113,17 +113,9 @@ class Growth:
         self.many("subnet", subnets)
         self.groups = [one["id"] for one in self.many("security_group", [{"name": f"g{at}"} for at in range(groups)])]
         rule = {"direction": "ingress", "ethertype": "IPv4", "protocol": "tcp"}
-        rules = [
-            {
-                **rule,
-                "security_group_id": id,
-                "remote_group_id": self.groups[at - 1],
-                "port_range_min": 80,
-                "port_range_max": 80,
-            }
-            for at, id in enumerate(self.groups)
-        ]
-        self.many("security_group_rule", rules)
+        for at, id in enumerate(self.groups):  # the rules of one call are of one group
+            remote = {"remote_group_id": self.groups[at - 1], "port_range_min": 80, "port_range_max": 80}
+            self.make("security_group_rule", security_group_id=id, **rule, **remote)
 
     def fill(self, until: int) -> None:
         bodies = [
