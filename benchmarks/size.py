@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -141,16 +142,15 @@ class Growth:
 
     # Measuring ---------------------------------------------------------------------------------------------------
     def measure(self) -> None:
-        drop = lambda kind, made: self.api.delete(f"/network/v2.0/{kind}/{made['id']}")  # noqa: E731
         network, group = self.networks[0], self.groups[0]
-        self.timed("API: create a port", lambda: self.make("port", network_id=network), partial(drop, "ports"))
-        self.timed("API: create a network", lambda: self.make("network", name="one"), partial(drop, "networks"))
+        self.timed("API: create a port", lambda: self.make("port", network_id=network), partial(self.drop, "ports"))
+        self.timed("API: create a network", lambda: self.make("network", name="one"), partial(self.drop, "networks"))
         numbers = iter(range(1000, 60000))
         rule = {"security_group_id": group, "direction": "ingress", "protocol": "tcp", "remote_group_id": group}
         self.timed(
             "API: create a rule with a remote group",
             lambda: self.make("security_group_rule", port_range_min=(at := next(numbers)), port_range_max=at, **rule),
-            partial(drop, "security-group-rules"),
+            partial(self.drop, "security-group-rules"),
         )
         self.timed("API: list a page of 100 ports", lambda: self.api.raw("GET", "/network/v2.0/ports?limit=100"))
         self.settle()
@@ -159,13 +159,17 @@ class Growth:
         self.timed("compile: rows of one port", lambda: self.rows("port", [port]))
         self.timed("compile: rows of one group", lambda: self.rows("security_group", [group]))
         self.timed("lane: one port, nothing to change", lambda: self.sync(port))
-        self.timed("lane: one port, changed", lambda: self.changed(port))
-        self.timed("OVN alone: the same change written, northd follows", lambda: self.by_hand(port))
+        self.timed("API and lane: one port changed", lambda: self.changed(port))
+        turns = cycle(("disabled", "enabled"))  # each round changes something
+        self.timed("OVN alone: the same change written, northd follows", lambda: self.by_hand(port, next(turns)))
         self.api.delete(f"/network/v2.0/ports/{port}")
         self.settle()
         self.add("full comparison of wanted and found", seconds_of(self.compare), "s")
         self.add("memory of a loops' copy and database layer", rss_mib() - self.empty, "MiB")
         self.add("memory of the api", self.server.memory_mib(), "MiB")
+
+    def drop(self, kind: str, made: Any) -> None:
+        self.api.delete(f"/network/v2.0/{kind}/{made['id']}")
 
     def rows(self, kind: str, ids: list[str]) -> None:
         with self.database.read() as db:
@@ -181,9 +185,9 @@ class Growth:
         self.api.put(f"/network/v2.0/ports/{port}", {"port": {"admin_state_up": not up}})
         self.settle()
 
-    def by_hand(self, port: str) -> None:
+    def by_hand(self, port: str, state: str) -> None:
         words = ["ovn-nbctl", f"--db={self.remote}", f"--timeout={PATIENCE}", "--wait=sb"]
-        subprocess.run([*words, "lsp-set-enabled", port, "disabled"], check=True)
+        subprocess.run([*words, "lsp-set-enabled", port, state], check=True)
 
     def compare(self) -> None:
         found = [item for chunk in drift(self.database, self.north, self.site) for item in chunk]

@@ -1,6 +1,6 @@
 """The unmodified OpenTofu and its OpenStack provider: built once from their Go modules, then driven in folders of their own.
 
-OpenTofu: https://opentofu.org/docs/cli/ ; provider: https://search.opentofu.org/provider/terraform-provider-openstack/openstack/latest
+OpenTofu: https://opentofu.org/docs/cli/
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A program as a Go module; ``sum`` is the hash of its source, as the Go checksum database has it."""
+    """A program as a Go module; ``sum`` is the hash of its source, as ``go mod download`` tells it."""
 
     path: str
     version: str
