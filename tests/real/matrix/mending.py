@@ -205,8 +205,11 @@ class Mender:
             if name == "r1" and middle and "." in packet["destination"]:
                 return self.route(decided["id"], "0.0.0.0/0", "10.0.9.6")
             if self.once("outside", decided["id"]):
+                # two default routes would share the traffic: which one a packet takes, nobody can say beforehand
+                routes = [one for one in router["routes"] if one["destination"] != "0.0.0.0/0"]
                 info = {"network_id": self.arena.public["id"]}
-                self.call("PUT", f"routers/{decided['id']}", router={"external_gateway_info": info})
+                body: Json = {"external_gateway_info": info, "routes": routes}
+                self.call("PUT", f"routers/{decided['id']}", router=body)
             return True
         if "middle" in built.nets and key[1] == 4 and key[0] != "middle":
             return self.route(decided["id"], built.subnets[key]["cidr"], f"10.0.9.{7 - int(name[1])}")
