@@ -5,16 +5,21 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, select
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from wolke import migrations
 from wolke.cli.setup import prepare
 from wolke.core.config import Config
 from wolke.core.db import Base, Database
+from wolke.network.chassis import Chassis
 from wolke.network.networks.table import Network
+from wolke.network.ports.table import Port
+from wolke.network.routers.table import Router
 from wolke.network.subnets.table import Subnet
 
 SOURCE = migrations.HERE
@@ -88,6 +93,33 @@ def test_the_newest_step_of_this_release_is_what_its_tables_say(database):
     assert differences(database) == [], "write the missing step: ./run migration MESSAGE"
     migrations.upgrade(database)
     assert differences(database) == []
+
+
+def test_what_the_first_release_kept_is_there_in_the_newest(database):
+    """Rows as they were, and in every new column what new rows get by default."""
+    first = ScriptDirectory.from_config(migrations.settings()).get_base()
+    migrations.upgrade(database, first)
+    metadata = MetaData()
+    with database.engine.begin() as connection:
+        metadata.reflect(connection)
+        for table in (metadata.tables[name] for name in ("chassis", "network", "router", "port")):
+            row = {column.name: example(table, column) for column in table.columns if not column.nullable}
+            connection.execute(table.insert().values(row))
+    migrations.upgrade(database)
+    with database.read() as db:
+        chassis, router, port = (db.scalars(select(kind)).one() for kind in (Chassis, Router, Port))
+        assert (chassis.isolated, chassis.resting) == (False, False)
+        assert (router.distributed, router.ha, router.enable_ndp_proxy) == (True, True, False)
+        assert (port.shut, port.dns_domain, port.network_id) == (False, "", "x")
+
+
+def example(table, column):
+    """A value of the column's type; every id is "x", so that what refers to it finds it."""
+    if isinstance(column.type, sa.Boolean):
+        return False
+    if isinstance(column.type, sa.JSON):
+        return []
+    return 1 if isinstance(column.type, sa.Integer | sa.Float) else "x"
 
 
 def test_a_step_that_dies_half_way_has_not_begun(place, database):

@@ -34,6 +34,17 @@ def seen(net: Net, cloud: Cloud, kinds: str, query: str = "") -> set[str]:
     return {one["id"] for one in net.list(kinds, query, by=cloud.stranger)}
 
 
+def test_a_long_page_shows_who_shares_what_as_a_short_one_does(cloud: Cloud, net: Net) -> None:
+    many = [net.network(by=cloud.admin, project_id=GREEN, name=f"n{number}")["id"] for number in range(60)]
+    mine = net.network()["id"]
+    first = share(net, {"id": many[0]}, target=RED, by=cloud.admin)
+    net.send("PUT", f"quotas/{first['project_id']}", by=cloud.admin, json={"quota": {"rbac_policy": -1}})
+    for id in many[1:55]:
+        share(net, {"id": id}, target=RED, by=cloud.admin)
+    shown = {one["id"]: one["shared"] for one in net.list("networks")}
+    assert shown == dict.fromkeys(many[:55], True) | {mine: False}
+
+
 def test_a_network_is_shared_with_one_project_and_taken_back(cloud: Cloud, net: Net) -> None:
     network = net.network()
     subnet = net.subnet(network)

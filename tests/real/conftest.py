@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.real.tenants import Tenant
 from wolke.lab import Lab
 
 CLIENT = Path(__file__).resolve().parents[2] / ".venv-clients" / "bin" / "openstack"
@@ -39,6 +40,20 @@ def three(lab: Lab) -> Lab:
     while lab.facts.hosts < 3:
         lab.join()
     return lab
+
+
+@pytest.fixture
+def tenant(lab: Lab) -> Iterator[Callable[[str], Tenant]]:
+    """``tenant("red")``: a project of its own, gone afterwards."""
+    made: list[Tenant] = []
+
+    def new(name: str) -> Tenant:
+        made.append(Tenant(lab, name))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.end()
 
 
 class ClientError(Exception):

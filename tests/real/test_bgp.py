@@ -47,19 +47,6 @@ def soon(condition: Callable[[], Any], seconds: float = 60) -> bool:
 
 
 @pytest.fixture
-def tenant(lab: Lab) -> Iterator[Callable[[str], Tenant]]:
-    made: list[Tenant] = []
-
-    def new(name: str) -> Tenant:
-        made.append(Tenant(lab, name))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.end()
-
-
-@pytest.fixture
 def upstream(lab: Lab) -> Iterator[Frr]:
     """The internet's router, which talks to the first host; that host has addresses on the provider segment meanwhile."""
     host = lab.host(1).node

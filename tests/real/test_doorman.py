@@ -22,20 +22,6 @@ EVERYTHING: list[dict[str, Any]] = [{}, {"ethertype": "IPv6"}]
 DOOR = "/wolke/v1/doorman"
 
 
-@pytest.fixture
-def tenant(lab: Lab) -> Iterator[Callable[[str], Tenant]]:
-    """``tenant("red")``: a project of its own, gone afterwards."""
-    made: list[Tenant] = []
-
-    def new(name: str) -> Tenant:
-        made.append(Tenant(lab, name))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.end()
-
-
 def soon(condition: Callable[[], Any]) -> bool:
     return bool(wait_for(condition, SECONDS, every=0.2))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -40,19 +40,6 @@ asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); asking.settimeout(2);
 try: asking.send(b'x'); asking.recv(9)
 except ConnectionRefusedError: print('refused')
 """
-
-
-@pytest.fixture
-def tenant(lab: Lab) -> Iterator[Callable[[str], Tenant]]:
-    made: list[Tenant] = []
-
-    def new(name: str) -> Tenant:
-        made.append(Tenant(lab, name))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.end()
 
 
 def soon(condition: Callable[[], Any], seconds: float = SECONDS) -> bool:

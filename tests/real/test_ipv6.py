@@ -34,19 +34,6 @@ def soon(condition: Callable[[], Any], seconds: float = SECONDS) -> bool:
     return bool(wait_for(condition, seconds, every=0.2))
 
 
-@pytest.fixture
-def tenant(lab: Lab) -> Iterator[Callable[[str], Tenant]]:
-    made: list[Tenant] = []
-
-    def new(name: str) -> Tenant:
-        made.append(Tenant(lab, name))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.end()
-
-
 def v6_network(project: Tenant, *subnets: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A network with IPv6 subnets as given."""
     network = project.create("network", name=project.name, **more)

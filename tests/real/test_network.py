@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,20 +21,6 @@ taking, count = socket.create_server(('', 7000)).accept()[0], 0
 while chunk := taking.recv(65536): count += len(chunk)
 print(count)
 """
-
-
-@pytest.fixture
-def tenant(lab: Lab) -> Iterator[Callable[[str], Tenant]]:
-    """``tenant("red")``: a project of its own, gone afterwards."""
-    made: list[Tenant] = []
-
-    def new(name: str) -> Tenant:
-        made.append(Tenant(lab, name))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.end()
 
 
 def soon(condition: Callable[[], Any]) -> bool:

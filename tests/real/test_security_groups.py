@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,20 +39,6 @@ import socket, sys
 taking = socket.socket(socket.AF_INET, socket.SOCK_RAW, int(sys.argv[1])); taking.settimeout(float(sys.argv[2])); print('ready', flush=True)
 print(taking.recvfrom(99)[1][0])
 """
-
-
-@pytest.fixture
-def tenant(lab: Lab) -> Iterator[Callable[[str], Tenant]]:
-    """``tenant("red")``: a project of its own, gone afterwards."""
-    made: list[Tenant] = []
-
-    def new(name: str) -> Tenant:
-        made.append(Tenant(lab, name))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.end()
 
 
 def soon(condition: Callable[..., Any], *words: Any) -> bool:
