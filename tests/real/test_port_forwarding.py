@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from tests.real.tenants import CONVERSE, Server, Tenant, ask
-from tests.real.test_floating_ips import floating_ip, soon, tenant, tracked
+from tests.real.test_floating_ips import floating_ip, soon, tracked
 from wolke.lab import Lab
 
-__all__ = ["tenant"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 OPEN = ({"protocol": "tcp"}, {"protocol": "udp"})
 

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from tests.real.tenants import SERVE, Tenant, ask, pings
-from tests.real.test_floating_ips import soon, tenant
+from tests.real.test_floating_ips import soon
 from wolke.lab import Lab
 from wolke.lab.furnish import administrator
 from wolke.lab.site import Machine, Site
 
-__all__ = ["tenant"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 INTERNET = "198.51.100.254"
 BOTH = "10.99.99.99"  # who has it is asked by the internet and by the second network
