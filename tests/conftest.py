@@ -6,11 +6,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
+from sqlalchemy.engine.default import DefaultDialect
 from starlette.testclient import TestClient
 
 from tests import postgres
@@ -47,6 +50,12 @@ PERSONAS = {
 }
 
 
+# SQLAlchemy keeps what it has compiled by dialect and engine, and each test has engines of its own: that was half of a test's time
+COMPILED: dict[Any, Any] = {}
+setattr(DefaultDialect, "__eq__", lambda self, other: type(self) is type(other))  # noqa: B010
+setattr(DefaultDialect, "__hash__", lambda self: hash(type(self)))  # noqa: B010
+
+
 class FakeHosts:
     """Hosts in OVN that reach the physical network ``public``."""
 
@@ -75,6 +84,8 @@ class Cloud:
             Config(state=str(directory), database=url, threads=4, physical_networks={"public": PhysicalNetwork()}),
             clock=lambda: self.now,
         )
+        for engine in (self.app.database._writer, self.app.database._reader):
+            engine.update_execution_options(compiled_cache=COMPILED)
         if new:
             self.app.database.create_tables()
         self.north = self.app.add(rows.Northbound, Northbound())
@@ -86,10 +97,12 @@ class Cloud:
             control.bootstrap(self.app)
         self.lanes = control.lanes(self.app)
         self.web = control.web(self.app)
+        self.ending = ExitStack()
+        self.loop = self.ending.enter_context(start_blocking_portal())  # one for all calls, as in a server
         self.admin, self.member, self.reader, self.stranger = map(
             self.client, ("admin", "member", "reader", "stranger")
         )
-        self.nobody = TestClient(self.web, raise_server_exceptions=False)
+        self.nobody = self.connected()
 
     @staticmethod
     def authenticate(token: str) -> Caller:
@@ -98,7 +111,12 @@ class Cloud:
         return PERSONAS[token]
 
     def client(self, name: str, **headers: str) -> TestClient:
-        return TestClient(self.web, headers={"X-Auth-Token": name, **headers}, raise_server_exceptions=False)
+        return self.connected({"X-Auth-Token": name, **headers})
+
+    def connected(self, headers: dict[str, str] | None = None) -> TestClient:
+        made = TestClient(self.web, headers=headers, raise_server_exceptions=False)
+        made.portal = self.loop
+        return made
 
     def at_once(self, *calls: Callable[[TestClient], Any], by: str = "member") -> list[Any]:
         """What each call got, all made at the same moment: ``at_once(*[lambda api: api.post(...)] * 8)``."""
@@ -123,6 +141,7 @@ class Cloud:
         raise AssertionError("the loops do not come to rest")
 
     def close(self) -> None:
+        self.ending.close()
         self.app.close()
 
 

@@ -106,6 +106,9 @@ def _date(day: int) -> str:
     return (date(1970, 1, 1) + timedelta(day)).isoformat()
 
 
+BEGIN = "wolke_begin"  # execution option of an engine: how it begins on SQLite
+
+
 class Database:
     """Sessions on one database. ``transaction()`` writes, ``read()`` sees one consistent state and cannot write."""
 
@@ -115,10 +118,10 @@ class Database:
         self.url, self.clock, self.bell = url, clock, bell or LocalBell()
         self.is_sqlite = url.startswith("sqlite")
         self._writing = threading.Lock()  # a fair queue within the process; SQLite's own waiting polls
-        self._writer = self._engine(threads, "BEGIN IMMEDIATE")
-        self._reader = self._engine(threads, "BEGIN") if self.is_sqlite else self._writer
+        self._writer = self._engine(threads)
+        self._reader = self._writer.execution_options(**{BEGIN: "BEGIN"}) if self.is_sqlite else self._writer
 
-    def _engine(self, threads: int, begin: str) -> Engine:
+    def _engine(self, threads: int) -> Engine:
         options: dict[str, Any] = {
             "json_serializer": lambda value: msgspec.json.encode(value).decode(),
             "json_deserializer": msgspec.json.decode,
@@ -142,7 +145,7 @@ class Database:
 
             @event.listens_for(engine, "begin")
             def _begun(connection: Any) -> None:
-                connection.exec_driver_sql(begin)
+                connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN IMMEDIATE"))
 
         return engine
 
@@ -186,7 +189,6 @@ class Database:
 
     def close(self) -> None:
         self._writer.dispose()
-        self._reader.dispose()
 
 
 def matched(db: Session, statement: Delete | Update) -> int:
