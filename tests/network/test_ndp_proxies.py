@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Cloud
 from tests.network.conftest import Net
 from tests.network.test_routers import interface, outside, rows
+from wolke.network.ports.table import Port
 
 __all__ = ["outside"]
 
@@ -67,6 +68,25 @@ def test_a_router_answers_for_an_address_behind_it(cloud: Cloud, net: Net, route
     net.delete("port", port["id"])
     assert not rows(cloud, f"ndp_proxy/{made['id']}") and net.list("ndp_proxies") == []
     assert net.update("router", router["id"], external_gateway_info=None)["enable_ndp_proxy"] is False
+
+
+def test_what_it_answers_for_is_in_a_prefix_that_the_world_and_the_edge_know(
+    cloud: Cloud, net: Net, outside: Any, router: Any, port: Any
+) -> None:
+    """An address may be answered for within its scope only, and what is of the gateway's scope is published: no way of its own."""
+    proxy(net, router_id=router["id"], port_id=port["id"])
+    [group] = net.list("security-groups")
+    rule = {"direction": "ingress", "ethertype": "IPv6", "protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
+    opened = net.create("security_group_rule", security_group_id=group["id"], **rule)
+    cloud.settle()
+    with cloud.app.database.transaction() as db:
+        for row in db.query(Port):
+            row.seen_up = True
+    question = {"from": {"internet": True}, "to": {"port_id": port["id"]}, "protocol": "tcp", "port": 80}
+    answer = cloud.member.post("/wolke/v1/reachability", json=question).json()["reachability"]
+    assert (answer["reachable"], answer["decided_by"]["id"]) == (True, opened["id"]), answer
+    [way] = cloud.member.get("/wolke/v1/edge?kind=routed_prefix").json()["edge"]
+    assert way["published"] and [(one["protocol"], one["port_min"]) for one in way["open"]] == [("tcp", 80)], way
 
 
 def test_only_for_addresses_of_the_outside_s_own_scope(cloud: Cloud, net: Net, router: Any) -> None:

@@ -197,7 +197,11 @@ def test_every_way_of_equal_worth_has_to_work(plan: Plan) -> None:
     plan.net.update("router", router["id"], routes=routes)
     assert plan.ask(one, "10.9.0.1")["reachable"]
     plan.net.update("port", hops[1]["id"], allowed_address_pairs=[])
-    assert decided(plan.ask(one, "10.9.0.1")) == (False, "address_pair", hops[1]["id"])
+    answer = plan.ask(one, "10.9.0.1")
+    assert decided(answer) == (False, "address_pair", hops[1]["id"])
+    assert answer["sentence"].endswith("one of several ways of equal worth: others may work.")
+    plan.net.update("router", router["id"], routes=routes[1:])
+    assert "of equal worth" not in plan.ask(one, "10.9.0.1")["sentence"]
 
 
 def test_a_router_answers_pings_and_nothing_else(plan: Plan) -> None:

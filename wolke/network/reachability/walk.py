@@ -363,6 +363,10 @@ def verdict(picture: Picture, source: Port | None, packet: Packet, mac: str = ""
         open_ways.append(walk.met)
         choices = choices + [0] * (len(walk.met) - len(choices))
         tried += 1
+    if not result.reachable and walk.met:
+        result = replace(
+            result, sentence=f"{result.sentence} This is one of several ways of equal worth: others may work."
+        )
     return result
 
 
