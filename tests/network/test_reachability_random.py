@@ -10,12 +10,12 @@ from random import Random
 import pytest
 
 from tests.real.matrix.topologies import OUTSIDE, Guest, Leg, Topology, topology
+from wolke.network.owners import FLOATING, GATEWAY, INTERFACE
 from wolke.network.reachability import picture as of
 from wolke.network.reachability.openings import open_ports
-from wolke.network.reachability.picture import GATEWAY_OWNER, Packet, Picture, Port
+from wolke.network.reachability.picture import Packet, Picture, Port
 from wolke.network.reachability.verdict import KINDS, Verdict
 from wolke.network.reachability.walk import verdict
-from wolke.network.routers.table import INTERFACE
 from wolke.network.security_groups.protocols import number
 
 COUNT = 400
@@ -60,7 +60,7 @@ def painted(plan: Topology) -> Picture:
                 "fa:16:3e:ff:00:01",
                 ((own, "public"),),
                 router.name,
-                GATEWAY_OWNER,
+                GATEWAY,
             )
             ports[gate.id] = gate
             routes.append(of.Route(ip_network("0.0.0.0/0"), ip_address("198.51.100.1"), gate.id))
@@ -80,7 +80,7 @@ def painted(plan: Topology) -> Picture:
         fixed = ip_address(plan.net(plan.guest(name).net).address(plan.guest(name).host)) if name else None
         floating[f"f{at}"] = of.FloatingIp(f"f{at}", "p", "public", address, name or None, fixed, led)
         ports[f"f{at}/port"] = Port(
-            f"f{at}/port", "", "", "public", "fa:16:3e:ff:00:02", ((address, "public"),), f"f{at}", of.FLOATING_OWNER
+            f"f{at}/port", "", "", "public", "fa:16:3e:ff:00:02", ((address, "public"),), f"f{at}", FLOATING
         )
     return Picture(networks, subnets, ports, routers, groups(plan), floating)
 

@@ -16,13 +16,14 @@ from wolke.core.db import Base, Json, lock
 from wolke.core.http import Ctx, NeedsWrite
 from wolke.network.networks import api as networks
 from wolke.network.networks.table import Network
+from wolke.network.owners import INTERFACE
 from wolke.network.ports.table import Port
 from wolke.network.routers import api as routers
 from wolke.network.routers import interfaces
 from wolke.network.routers.bodies import Create as NewRouter
 from wolke.network.routers.bodies import Gateway
 from wolke.network.routers.errors import AutoAllocationFailure
-from wolke.network.routers.table import INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.service import network
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets import api as subnets

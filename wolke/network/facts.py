@@ -23,14 +23,15 @@ from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.api import networks
 from wolke.network.networks.api import target as on_network
 from wolke.network.networks.table import Network
+from wolke.network.owners import METADATA, SUBPORT
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import Wanted, Wish, new_port
-from wolke.network.ports.table import METADATA, FixedIp, Port, PortSecurityGroup
+from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.security_groups.table import SecurityGroup
 from wolke.network.service import network as service
 from wolke.network.subnets.checks import address
 from wolke.network.subnets.table import Subnet
-from wolke.network.trunks.table import SUBPORT, Subport, Trunk
+from wolke.network.trunks.table import Subport, Trunk
 
 
 # What compute is told ------------------------------------------------------------------------------------------------

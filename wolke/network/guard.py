@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from wolke.drivers.rows import Ref, Row, Value
 from wolke.network import hooks, names
 from wolke.network.lane import Site, single
+from wolke.network.owners import is_trusted, trusted
 from wolke.network.ports.table import Port
 
 ITEM = ("guard", "all")  # kind and id of the work item
@@ -94,7 +95,7 @@ single(*ITEM, rows)
 # Router advertisements ------------------------------------------------------------------------------------------------
 def routing_ports(db: Session) -> tuple[str, ...]:
     """Ports of guests that may advertise routers."""
-    query = select(Port.id).where(Port.port_security_enabled.is_(False), Port.device_owner.not_like("network:%"))
+    query = select(Port.id).where(Port.port_security_enabled.is_(False), ~trusted(Port.device_owner))
     return tuple(db.scalars(query.order_by(Port.id)))
 
 
@@ -102,7 +103,7 @@ def routing_ports(db: Session) -> tuple[str, ...]:
 def _tell_hosts(session: Session, _context: Any, _instances: Any) -> None:
     """Every host knows all of them: there are few, and a port's host is not always known."""
     for thing in (*session.new, *session.dirty):
-        if isinstance(thing, Port) and not thing.device_owner.startswith("network:"):
+        if isinstance(thing, Port) and not is_trusted(thing.device_owner):
             secure = inspect(thing).attrs.port_security_enabled.history
             if (thing in session.dirty and secure.has_changes()) or (
                 thing in session.new and not thing.port_security_enabled

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from wolke.core.work import wake_all
 from wolke.drivers.rows import Row, Value
 from wolke.network import hooks, names
+from wolke.network.owners import ROUTERS
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
@@ -89,6 +90,6 @@ def wake_routers(db: Session, condition: ColumnElement[bool]) -> None:
     ports = (
         select(Port.device_id).join(FixedIp, FixedIp.port_id == Port.id).join(Subnet, Subnet.id == FixedIp.subnet_id)
     )
-    ids = db.scalars(ports.where(condition, Port.device_owner.startswith("network:router")).distinct())
+    ids = db.scalars(ports.where(condition, Port.device_owner.in_(ROUTERS)).distinct())
     wake_all(db, [("router", id) for id in ids])
     hooks.tell_hosts(db)

@@ -23,10 +23,10 @@ from wolke.network.doorman.table import DoormanException, DoormanRule
 from wolke.network.edge.ways import GATEWAYS, Way, ways
 from wolke.network.floating_ips.api import floating_ips
 from wolke.network.networks.table import Network as NetworkRow
+from wolke.network.owners import INTERFACE
 from wolke.network.ports.api import ports
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routers.api import routers
-from wolke.network.routers.table import INTERFACE
 from wolke.network.subnets.api import subnets
 from wolke.v1 import v1
 

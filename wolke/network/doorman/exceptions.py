@@ -29,8 +29,9 @@ from wolke.network.doorman.rules import changed, doorman_rules
 from wolke.network.doorman.table import DoormanException, DoormanRule
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
+from wolke.network.owners import INTERFACE
 from wolke.network.ports.table import Port
-from wolke.network.routers.table import INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 from wolke.v1 import Collection

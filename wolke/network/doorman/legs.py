@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from wolke.network.doorman import places
 from wolke.network.doorman.spans import Address, Network
 from wolke.network.networks.table import Network as NetworkRow
+from wolke.network.owners import INTERFACE
 from wolke.network.ports.table import FixedIp, Port
-from wolke.network.routers.table import INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.subnets.table import Subnet
 
 

@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 from wolke.core.work import wake, wake_all
 from wolke.network import hooks
-from wolke.network.floating_ips.table import OWNER as FLOATING
 from wolke.network.networks.table import Network
-from wolke.network.ports.table import METADATA, Port
+from wolke.network.owners import FLOATING, GATEWAY, HA_INTERFACE, INTERFACE, METADATA
+from wolke.network.ports.table import Port
 from wolke.network.rbac.table import SHARED, RbacPolicy
-from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+from wolke.network.routers.table import Router
 
 DOOR = ("door", "policy")  # kind and id of the work item
-INSIDE = (INTERFACE, "network:router_ha_interface", METADATA, FLOATING)
+INSIDE = (INTERFACE, HA_INTERFACE, METADATA, FLOATING)
 
 
 def at_door() -> ColumnElement[bool]:

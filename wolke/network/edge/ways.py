@@ -13,9 +13,10 @@ from wolke.network.doorman import places
 from wolke.network.doorman.spans import Address, Network
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.networks.table import Network as NetworkRow
+from wolke.network.owners import GATEWAY, INTERFACE, trusted
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routed.published import TENANT, published
-from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.subnets.table import Subnet
 
 FLOATING, FORWARDING, GATEWAYS, PREFIX, DIRECT = (
@@ -138,7 +139,7 @@ def prefixes(db: Session, project_id: str | None) -> Iterable[Way]:
             )  # fmt: skip
     held: dict[str, list[str]] = {}
     inside = select(FixedIp.subnet_id, FixedIp.port_id).join(Port, Port.id == FixedIp.port_id)
-    inside = inside.where(FixedIp.subnet_id.in_({id for id, _ in found}), ~Port.device_owner.startswith("network:"))
+    inside = inside.where(FixedIp.subnet_id.in_({id for id, _ in found}), ~trusted(Port.device_owner))
     for subnet_id, port_id in db.execute(inside.order_by(FixedIp.port_id)):
         held.setdefault(subnet_id, []).append(port_id)
     for way in found.values():

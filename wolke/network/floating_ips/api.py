@@ -23,9 +23,10 @@ from wolke.network import hooks, names
 from wolke.network.ended import end
 from wolke.network.errors import IpAddressGenerationFailure
 from wolke.network.floating_ips import routed
-from wolke.network.floating_ips.table import OWNER, FloatingIp, PortForwarding
+from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.networks.api import networks
 from wolke.network.networks.table import Network
+from wolke.network.owners import FLOATING, GATEWAY, INTERFACE
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import Wanted, Wish, new_port, subnets_of
 from wolke.network.ports.table import FixedIp, Port
@@ -39,7 +40,7 @@ from wolke.network.routers.errors import (
     PortHasPortForwarding,
 )
 from wolke.network.routers.interfaces import drop
-from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 
 quota("network", "floatingip", 50, rows_of(FloatingIp))
@@ -155,7 +156,7 @@ def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
     for subnet_id in tried:
         wish = Wish(
             project_id="",
-            device_owner=OWNER,
+            device_owner=FLOATING,
             device_id="PENDING",
             fixed_ips=[Wanted(subnet_id, body.floating_ip_address or "")],
         )

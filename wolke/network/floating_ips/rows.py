@@ -21,10 +21,11 @@ from wolke.network import names
 from wolke.network.floating_ips import routed
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.lane import Site, kind
+from wolke.network.owners import GATEWAY, INTERFACE
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.qos import rows as qos
 from wolke.network.routers.legs import Leg, legs_of
-from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.routers.ways import detour
 
 BALANCER = "Load_Balancer"

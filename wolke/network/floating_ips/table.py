@@ -8,8 +8,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from wolke.network.tables import Standard
 
-OWNER = "network:floatingip"  # device_owner of the port that holds the address
-
 
 class FloatingIp(Standard):
     __tablename__ = "floating_ip"

@@ -17,7 +17,7 @@ from wolke.drivers.rows import Row
 from wolke.network import names
 from wolke.network.lane import Site, kind
 from wolke.network.logs.table import ACCEPT, DROP, NetworkLog
-from wolke.network.ports.make import ROUTER_OWNERS, is_trusted
+from wolke.network.owners import ROUTERS, is_trusted
 from wolke.network.ports.table import Port, PortSecurityGroup
 from wolke.network.security_groups import acls
 from wolke.network.security_groups.rows import Place, drops, router_acls, rules_of, server_acl
@@ -46,7 +46,7 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
 
 
 def log_rows(log: Any, port: Any, groups: Sequence[Any], rules: dict[str, list[Any]]) -> list[Row]:
-    router = port.device_owner in ROUTER_OWNERS
+    router = port.device_owner in ROUTERS
     if not groups if router else not port.port_security_enabled or is_trusted(port.device_owner):
         return []  # nothing is dropped there
     owner = names.owner(NetworkLog.__tablename__, log.id)

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from wolke.core.http import Ctx
 from wolke.network.ndp_proxies.table import NdpProxy
+from wolke.network.owners import INTERFACE
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routers.errors import RouterGatewayInUseByNDPProxy, RouterGatewayNotValid, RouterIPv6GatewayInUse
-from wolke.network.routers.table import INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 

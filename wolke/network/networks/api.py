@@ -21,16 +21,16 @@ from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import Work, wake_all
 from wolke.network import dns, errors, hooks, rbac
-from wolke.network.floating_ips.table import OWNER as FLOATING
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.lane import kind
 from wolke.network.networks.placing import checked_mtu, largest_mtu, place
 from wolke.network.networks.rows import rows
 from wolke.network.networks.table import Network
-from wolke.network.ports.table import METADATA, FixedIp, Port
+from wolke.network.owners import DHCP, FLOATING, GATEWAY, INTERFACE, METADATA
+from wolke.network.ports.table import FixedIp, Port
 from wolke.network.qos import bound
 from wolke.network.qos import policies as qos
-from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.segments import numbers
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 from wolke.network.subnetpools.table import SubnetPool
@@ -38,7 +38,7 @@ from wolke.network.subnets.table import Subnet
 from wolke.network.zones import rights, segments
 
 ZONE = "nova"  # the one availability zone, named as compute names its own
-MANAGED = ("network:dhcp", METADATA)  # owners of ports that go with their network
+MANAGED = (DHCP, METADATA)  # owners of ports that go with their network
 Mtu = Annotated[int, Meta(ge=0, le=65535)]
 Segment = Annotated[int, Meta(ge=1, le=16777215)]
 

@@ -23,19 +23,20 @@ from wolke.network.lane import kind
 from wolke.network.networks.api import target as on_network
 from wolke.network.networks.api import usable
 from wolke.network.networks.table import Network
+from wolke.network.owners import FLOATING, GATEWAY, INTERFACE, METADATA, is_trusted
 from wolke.network.ports import guards, views
 from wolke.network.ports.bodies import Create, DhcpOption, Update
 from wolke.network.ports.checks import learning_of, mac_of, options_of, pairs_of, vnic_type_of, wanted_of
-from wolke.network.ports.make import Wanted, Wish, check_mac, free_mac, is_trusted, new_port, readdress
+from wolke.network.ports.make import Wanted, Wish, check_mac, free_mac, new_port, readdress
 from wolke.network.ports.rows import rows
-from wolke.network.ports.table import METADATA, FixedIp, Port, PortSecurityGroup
+from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.qos import policies as qos
 from wolke.network.service import Collection
 from wolke.network.subnets.checks import is_auto
 from wolke.network.subnets.table import Subnet
 from wolke.network.trunks.facts import refuse_member
 
-SERVICE_OWNERS = ("network:router_interface", "network:router_gateway", "network:floatingip", METADATA)
+SERVICE_OWNERS = (INTERFACE, GATEWAY, FLOATING, METADATA)
 
 
 # What the API gives ---------------------------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
 from wolke.network import hooks
+from wolke.network.owners import SUBPORT
 from wolke.network.ports.api import ports
 from wolke.network.ports.checks import vnic_type_of
 from wolke.network.ports.table import Port, PortBinding
 from wolke.network.ports.views import VIF_DETAILS, vif_type
 from wolke.network.service import network
-from wolke.network.trunks.table import SUBPORT
 
 ACTIVE, INACTIVE = "ACTIVE", "INACTIVE"
 PATH = "/v2.0/ports/{port_id}/bindings"

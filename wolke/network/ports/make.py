@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from wolke.core.http import Ctx
 from wolke.network import errors, hooks, security_groups
+from wolke.network.owners import ROUTERS, is_trusted
 from wolke.network.ports import ipam
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.subnets.checks import eui64, is_auto
@@ -21,7 +22,6 @@ from wolke.network.subnets.table import Subnet
 
 MAC_PREFIX = "fa:16:3e"
 MAX_FIXED_IPS = 5
-ROUTER_OWNERS = ("network:router_interface", "network:router_gateway", "network:router_ha_interface")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,6 @@ class Wish:
     mac_learning: bool | None = None
     qos_policy_id: str | None = None
     tags: list[str] = field(default_factory=list)
-
-
-def is_trusted(device_owner: str) -> bool:
-    """The cloud's own ports: neither port security nor security groups stand before them."""
-    return device_owner.startswith(("network:", "neutron:"))
 
 
 def subnets_of(db: Session, network_id: str) -> list[Any]:
@@ -181,7 +176,7 @@ def assign(
             place_of(network_id, subnets, wanted[0])
         return []
     ipam.reserve(db, [subnet.id for subnet in subnets])
-    is_router = device_owner in ROUTER_OWNERS
+    is_router = device_owner in ROUTERS
     found: list[Given] = []
     if wanted is None:
         found += anywhere(db, network_id, subnets, device_owner)

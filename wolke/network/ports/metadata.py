@@ -14,9 +14,10 @@ from sqlalchemy import delete, select
 from wolke.core.http import Ctx
 from wolke.core.work import wake_all
 from wolke.network import names
+from wolke.network.owners import METADATA
 from wolke.network.ports import ipam
 from wolke.network.ports.make import Given, Wish, add_addresses, addresses_of, new_port, subnets_of
-from wolke.network.ports.table import METADATA, FixedIp, Port
+from wolke.network.ports.table import FixedIp, Port
 
 
 def keep(ctx: Ctx, network: Any) -> None:

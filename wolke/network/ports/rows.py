@@ -18,16 +18,15 @@ from wolke.network.doorman import places
 from wolke.network.floating_ips import routed
 from wolke.network.lane import Site
 from wolke.network.networks.table import Network
+from wolke.network.owners import FLOATING, GATEWAY, METADATA, ROUTERS, is_trusted
 from wolke.network.ports.dhcp import in_ovn, is_disabled
-from wolke.network.ports.make import ROUTER_OWNERS, is_trusted
-from wolke.network.ports.table import METADATA, FixedIp, Port, PortBinding, PortSecurityGroup
+from wolke.network.ports.table import FixedIp, Port, PortBinding, PortSecurityGroup
 from wolke.network.qos import rows as qos
 from wolke.network.qos.bound import inherits
 from wolke.network.subnets.rows import dhcp
 from wolke.network.trunks.facts import tagged
 
 Options = Mapping[str, tuple[Any, dict[str, str]]]  # of subnets that DHCP serves
-NO_PORT = ("network:floatingip",)  # owners of ports that only hold an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
         hosts.setdefault(port_id, []).append(host)
     found: list[Row] = []
     for port in ports:
-        if port.device_owner not in NO_PORT:
+        if port.device_owner != FLOATING:
             facts = Facts(
                 port, addresses.get(port.id, ()), groups.get(port.id, ()), served,
                 dns.domain(port.dns_domain, port.network_domain, site.config.dns_domain),
@@ -115,7 +114,7 @@ def port_rows(facts: Facts) -> list[Row]:
 
 
 def type_of(port: Any) -> str:
-    if port.device_owner in ROUTER_OWNERS:
+    if port.device_owner in ROUTERS:
         return "router"
     return "localport" if port.device_owner == METADATA else ""
 
@@ -146,7 +145,7 @@ def options_of(facts: Facts) -> dict[str, str]:
     port = facts.port
     if type_of(port) == "router":
         options = {"router-port": names.router_port(port.id)}
-        if port.device_owner == "network:router_gateway":
+        if port.device_owner == GATEWAY:
             options["nat-addresses"] = "router"  # announced by gratuitous ARP after a failover
             options["exclude-lb-vips-from-garp"] = "true"
         return options
@@ -163,7 +162,7 @@ def parents_of(facts: Facts) -> frozenset[tuple[str, str, str]]:
     parents = {(names.SWITCH, port.network_id, "ports")}
     if port.at_door and places.stands_at(port.device_owner):
         parents.add((names.GROUP, names.door(port.network_id), "ports"))
-    if port.device_owner in ROUTER_OWNERS and facts.groups:
+    if port.device_owner in ROUTERS and facts.groups:
         parents |= {(names.GROUP, names.router_group(group), "ports") for group in facts.groups}
         parents.add((names.GROUP, names.ROUTER_DROP_GROUP, "ports"))
     elif port.port_security_enabled and not is_trusted(port.device_owner):

@@ -10,8 +10,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from wolke.core.db import Base
 from wolke.network.tables import Standard
 
-METADATA = "network:distributed"  # device_owner of a network's metadata port
-
 
 class Port(Standard):
     __tablename__ = "port"

@@ -15,17 +15,17 @@ from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.network import dns
 from wolke.network.networks.table import Network
+from wolke.network.owners import FLOATING
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.service import standard
 from wolke.network.trunks.facts import Part, parts
 
 VIF_DETAILS = {"port_filter": True, "connectivity": "l2", "bound_drivers": {"0": "ovn"}}
-NO_STATUS = "network:floatingip"  # its address is all there is of it: OVN has no port that could be up
 
 
 def status_of(port: Any) -> str:
     """ACTIVE once a host has plugged the port."""
-    if port.device_owner == NO_STATUS:
+    if port.device_owner == FLOATING:
         return "N/A"
     return "ACTIVE" if port.seen_up and not port.shut else "DOWN"
 
@@ -134,7 +134,7 @@ def vif_type(host: str) -> str:
 
 # Filters -------------------------------------------------------------------------------------------------------------
 def by_status(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
-    bare, up = Port.device_owner == NO_STATUS, Port.seen_up & ~Port.shut
+    bare, up = Port.device_owner == FLOATING, Port.seen_up & ~Port.shut
     meant = {"ACTIVE": up & ~bare, "DOWN": ~up & ~bare, "N/A": bare}
     return or_(false(), *(meant[value] for value in values if value in meant))
 

@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from wolke.core.work import wake_all
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
+from wolke.network.owners import GATEWAY, is_trusted, trusted
 from wolke.network.ports.table import Port
 from wolke.network.qos.errors import QosPolicyInUse
-from wolke.network.routers.table import GATEWAY, Router
+from wolke.network.routers.table import Router
 
 # what the message calls it, and its table: in the order in which Neutron looks
 BINDINGS: tuple[tuple[str, Any], ...] = (("port", Port), ("network", Network), ("fip", FloatingIp))
@@ -25,13 +26,12 @@ BINDINGS: tuple[tuple[str, Any], ...] = (("port", Port), ("network", Network), (
 
 def inherits(port: Any) -> bool:
     """Whether a port has its network's policy where it has none of its own."""
-    return port.device_owner == GATEWAY or not port.device_owner.startswith(("network:", "neutron:"))
+    return port.device_owner == GATEWAY or not is_trusted(port.device_owner)
 
 
 def inheriting() -> ColumnElement[bool]:
     """Ports that have their network's policy, as a condition."""
-    owned = or_(Port.device_owner.like("network:%"), Port.device_owner.like("neutron:%"))
-    return and_(Port.qos_policy_id.is_(None), or_(Port.device_owner == GATEWAY, ~owned))
+    return and_(Port.qos_policy_id.is_(None), or_(Port.device_owner == GATEWAY, ~trusted(Port.device_owner)))
 
 
 def policies_of(db: Session, network_ids: Iterable[str]) -> dict[str, str | None]:

@@ -17,9 +17,10 @@ from wolke.drivers.rows import Row, Value
 from wolke.network import names
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
+from wolke.network.owners import GATEWAY
 from wolke.network.ports.table import Port
 from wolke.network.qos.table import BANDWIDTH, DSCP, EGRESS, INGRESS, QosRule
-from wolke.network.routers.table import GATEWAY, Router
+from wolke.network.routers.table import Router
 
 PORT_PRIORITY, FLOATING_PRIORITY = 2002, 2003  # a floating IP's rule goes before its router gateway's
 SIDES = {EGRESS: ("from-lport", "inport", "src"), INGRESS: ("to-lport", "outport", "dst")}

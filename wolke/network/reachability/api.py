@@ -19,6 +19,7 @@ from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Ctx
 from wolke.network.floating_ips.api import floating_ips
 from wolke.network.floating_ips.table import FloatingIp
+from wolke.network.owners import trusted
 from wolke.network.ports.api import ports
 from wolke.network.ports.checks import mac_of
 from wolke.network.ports.table import FixedIp, Port
@@ -117,7 +118,7 @@ def end_of(ctx: Ctx, side: Side, name: str) -> End:
             return End((ports.seen(ctx, str(side.port_id)).id,), address=address, mac=mac)
         case ["server_id"]:
             device = Port.device_id == str(side.server_id)
-            query = ports.select(ctx).where(device, ~Port.device_owner.startswith("network:")).order_by(Port.created_at)
+            query = ports.select(ctx).where(device, ~trusted(Port.device_owner)).order_by(Port.created_at)
             if held := tuple(row.id for row in ctx.db.execute(query)):
                 return End(held, address=address, mac=mac)
             raise NotFound(f"No port of a server {side.server_id} could be found.")
@@ -139,7 +140,7 @@ def address_in(text: str, name: str) -> Ip:
 def sender_at(ctx: Ctx, address: Ip) -> End:
     """The port that has an address, or the world outside."""
     here = Port.id.in_(select(FixedIp.port_id).where(FixedIp.ip_address == str(address)))
-    found = ctx.db.execute(ports.select(ctx).where(here, ~Port.device_owner.startswith("network:"))).all()
+    found = ctx.db.execute(ports.select(ctx).where(here, ~trusted(Port.device_owner))).all()
     if len(found) > 1:
         raise BadRequest(
             f"Invalid input for from.address: {len(found)} ports have {address}; name one by from.port_id."

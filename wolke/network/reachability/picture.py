@@ -12,12 +12,10 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from wolke.network.doorman import policy
+from wolke.network.owners import ROUTERS, is_trusted
 
 Ip = IPv4Address | IPv6Address
 Net = IPv4Network | IPv6Network
-ROUTER_OWNERS = ("network:router_interface", "network:router_gateway", "network:router_ha_interface")
-GATEWAY_OWNER = "network:router_gateway"
-FLOATING_OWNER = "network:floatingip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +71,12 @@ class Port:
 
     @property
     def of_router(self) -> bool:
-        return self.device_owner in ROUTER_OWNERS
+        return self.device_owner in ROUTERS
 
     @property
     def trusted(self) -> bool:
         """The cloud's own: neither port security nor security groups stand before it."""
-        return self.device_owner.startswith(("network:", "neutron:"))
+        return is_trusted(self.device_owner)
 
     def address(self, version: int) -> Ip | None:
         return next((ip for ip, _ in self.addresses if ip.version == version), None)

@@ -25,11 +25,11 @@ from wolke.network.doorman.table import DoormanRule
 from wolke.network.floating_ips.table import FloatingIp as FloatingIpRow
 from wolke.network.floating_ips.table import PortForwarding
 from wolke.network.networks.table import Network as NetworkRow
+from wolke.network.owners import GATEWAY, INTERFACE, ROUTERS, trusted
 from wolke.network.ports.table import FixedIp, PortSecurityGroup
 from wolke.network.ports.table import Port as PortRow
 from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import (
-    ROUTER_OWNERS,
     Detour,
     Door,
     FloatingIp,
@@ -50,7 +50,6 @@ from wolke.network.reachability.picture import (
 from wolke.network.routed.published import in_scope, operators
 from wolke.network.routers.legs import Leg, legs_of
 from wolke.network.routers.placement import candidates
-from wolke.network.routers.table import GATEWAY, INTERFACE
 from wolke.network.routers.table import Router as RouterRow
 from wolke.network.routers.ways import detour, neighbour, source_nats, ways
 from wolke.network.security_groups.protocols import number
@@ -177,7 +176,7 @@ def joined(db: Session, seeds: Collection[str]) -> set[str]:
     inner = or_(
         PortRow.device_owner == INTERFACE,
         and_(PortRow.device_owner == GATEWAY, PortRow.network_id.in_(overlay)),
-        and_(PortRow.device_id != "", ~PortRow.device_owner.startswith("network:"), hands_on),
+        and_(PortRow.device_id != "", ~trusted(PortRow.device_owner), hands_on),
     )
     reach = reach.union(step.where(here, inner))
     return {*seeds, *db.scalars(select(reach.c.id))}
@@ -194,11 +193,9 @@ def wanted_ports(
     nexthops |= {route["nexthop"] for router in routers for route in router.routes}
     next_ones = select(FixedIp.port_id).where(FixedIp.network_id.in_(found.networks), FixedIp.ip_address.in_(nexthops))
     start = or_(PortRow.id.in_(found.ports), PortRow.id.in_(next_ones))
-    servers = select(PortRow.device_id).where(
-        start, PortRow.device_id != "", ~PortRow.device_owner.startswith("network:")
-    )
+    servers = select(PortRow.device_id).where(start, PortRow.device_id != "", ~trusted(PortRow.device_owner))
     paired = and_(PortRow.network_id.in_(found.networks), cast(PortRow.allowed_address_pairs, String) != "[]")
-    legs = and_(PortRow.device_id.in_(found.routers), PortRow.device_owner.in_(ROUTER_OWNERS))
+    legs = and_(PortRow.device_id.in_(found.routers), PortRow.device_owner.in_(ROUTERS))
     return or_(start, PortRow.device_id.in_(servers), paired, legs)
 
 
@@ -214,7 +211,7 @@ def known(fixed: dict[str, list[tuple[Ip, str]]], floating: Sequence[Any], scope
 def read_networks(db: Session, found: Found | None) -> Sequence[Any]:
     tracking = exists().where(
         PortRow.network_id == NetworkRow.id,
-        PortRow.device_owner.not_in(ROUTER_OWNERS),  # their groups remember nothing
+        PortRow.device_owner.not_in(ROUTERS),  # their groups remember nothing
         PortSecurityGroup.port_id == PortRow.id,
         SecurityGroup.id == PortSecurityGroup.group_id,
         SecurityGroup.stateful,

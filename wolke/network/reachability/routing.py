@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from wolke.network.doorman.legs import behind
+from wolke.network.owners import GATEWAY
 from wolke.network.reachability.filters import Flow
-from wolke.network.reachability.picture import GATEWAY_OWNER, Forwarding, Ip, Net, Packet, Picture, Port, Router
+from wolke.network.reachability.picture import Forwarding, Ip, Net, Packet, Picture, Port, Router
 from wolke.network.reachability.verdict import ADDRESS_SCOPE, FLOATING_IP, NAT, ROUTE, Thing, blocked, thing, traffic
 
 
@@ -27,7 +28,7 @@ class Way:
 
 
 def gateways(picture: Picture, router: Router) -> list[Port]:
-    return [port for port in picture.legs.get(router.id, ()) if port.device_owner == GATEWAY_OWNER]
+    return [port for port in picture.legs.get(router.id, ()) if port.device_owner == GATEWAY]
 
 
 def net_of(picture: Picture, subnet_id: str) -> Net:
@@ -36,9 +37,9 @@ def net_of(picture: Picture, subnet_id: str) -> Net:
 
 def leads_behind(picture: Picture, router: Router, port: Port, address: Ip) -> bool:
     """Whether an address is behind a router, as seen from one of its inner ports on a network that has a door."""
-    if port.network_id not in picture.door.networks or port.device_owner == GATEWAY_OWNER:
+    if port.network_id not in picture.door.networks or port.device_owner == GATEWAY:
         return False
-    others = [leg for leg in picture.legs.get(router.id, ()) if leg.device_owner != GATEWAY_OWNER and leg.id != port.id]
+    others = [leg for leg in picture.legs.get(router.id, ()) if leg.device_owner != GATEWAY and leg.id != port.id]
     nets = [net_of(picture, id) for leg in others for _, id in leg.addresses]
     routes = [(route.destination, route.nexthop) for route in router.routes]
     return any(address in net for net in behind(nets, routes))
@@ -75,7 +76,7 @@ def scope(picture: Picture, leg: Port, version: int) -> str | None:
 
 def check_scopes(picture: Picture, router: Router, came_by: Port, way: Way, packet: Packet) -> None:
     """Raises Blocked: a router forwards nothing between two scopes, but IPv4 that it translates."""
-    out_gate, in_gate = way.port.device_owner == GATEWAY_OWNER, came_by.device_owner == GATEWAY_OWNER
+    out_gate, in_gate = way.port.device_owner == GATEWAY, came_by.device_owner == GATEWAY
     if (out_gate or in_gate) and (packet.version == 4 or out_gate == in_gate):
         return
     one, other = scope(picture, came_by, packet.version), scope(picture, way.port, packet.version)
@@ -136,7 +137,7 @@ class Translations:
         return self.forwarded(port.id, packet, near, one.project_id)
 
     def inner_legs(self, router_id: str) -> list[Port]:
-        return [leg for leg in self.picture.legs.get(router_id, ()) if leg.device_owner != GATEWAY_OWNER]
+        return [leg for leg in self.picture.legs.get(router_id, ()) if leg.device_owner != GATEWAY]
 
     def back_at_switch(self, port: Port, packet: Packet) -> Packet:
         asked = self.targets[port.id].get(packet.flow)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from wolke.network.owners import FLOATING, GATEWAY
 from wolke.network.reachability.filters import (
     ICMP,
     ICMPV6,
@@ -22,7 +23,7 @@ from wolke.network.reachability.filters import (
 )
 from wolke.network.reachability.guests import handed_on_by, way_of_guest
 from wolke.network.reachability.outside import entrance, is_ours, is_private
-from wolke.network.reachability.picture import FLOATING_OWNER, GATEWAY_OWNER, Ip, Network, Packet, Picture, Port, Router
+from wolke.network.reachability.picture import Ip, Network, Packet, Picture, Port, Router
 from wolke.network.reachability.routing import Translations, check_scopes, gateways, leads_behind, ways
 from wolke.network.reachability.verdict import (
     ADMIN_DOWN,
@@ -207,7 +208,7 @@ class Walk:
                 return self.to_outside(network, packet)
             its = thing("network", network)
             raise blocked(NO_PATH, its, f"nobody has {nexthop} on {its}", its)
-        if port.device_owner == FLOATING_OWNER:
+        if port.device_owner == FLOATING:
             return self.to_floating(port, packet)
         if port.of_router:
             return self.into_router(port, packet)
@@ -243,7 +244,7 @@ class Walk:
     ) -> tuple[Port | Router | None, Thing, Packet]:
         router = self.check_router(port)
         here = thing("router", router)
-        gateway = port.device_owner == GATEWAY_OWNER
+        gateway = port.device_owner == GATEWAY
         # OVN keeps what the sender's port knows up to the router's port, and lets answers pass there
         if not looped and not self.replied:
             if gateway or leads_behind(self.picture, router, port, packet.destination):
@@ -294,7 +295,7 @@ class Walk:
         self.check_router(port)
         self.replied = False
         network, loops = self.picture.networks[port.network_id], False
-        if port.device_owner == GATEWAY_OWNER:
+        if port.device_owner == GATEWAY:
             self.translations.check_forwarding(router, port, packet)
             packet = self.rewritten(thing("router", router), packet, *self.translations.outward(router, port, packet))
             self.left_by = router

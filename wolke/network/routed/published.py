@@ -19,8 +19,8 @@ from wolke.core.quota import quota
 from wolke.network.address_scopes.table import AddressScope
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
+from wolke.network.owners import GATEWAY, INTERFACE
 from wolke.network.ports.table import FixedIp, Port
-from wolke.network.routers.table import GATEWAY, INTERFACE
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 

@@ -23,11 +23,12 @@ from wolke.network import hooks
 from wolke.network.errors import AvailabilityZoneNotFound
 from wolke.network.ndp_proxies import gateways as ndp
 from wolke.network.networks.api import ZONE
+from wolke.network.owners import GATEWAY, INTERFACE
 from wolke.network.ports.table import Port
 from wolke.network.routers import gateways, interfaces, routes, views
 from wolke.network.routers.bodies import Create, Gateway, Gateways, Routes, Update
 from wolke.network.routers.errors import RouterInUse, RouterNotFound
-from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.routers.wakes import rewake
 from wolke.network.service import Collection, network
 

@@ -18,6 +18,7 @@ from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.ndp_proxies import gateways as ndp
 from wolke.network.networks.api import networks
 from wolke.network.networks.table import Network
+from wolke.network.owners import GATEWAY
 from wolke.network.ports.make import Wanted, Wish, new_port, readdress
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.qos import policies
@@ -28,7 +29,7 @@ from wolke.network.routers.errors import (
     UnableToMatchGateways,
     UnableToRemoveGateways,
 )
-from wolke.network.routers.table import GATEWAY, Router
+from wolke.network.routers.table import Router
 from wolke.network.routers.wakes import rewake
 from wolke.network.subnets.table import Subnet
 

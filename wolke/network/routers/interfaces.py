@@ -18,6 +18,7 @@ from wolke.network import rbac, security_groups
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.ndp_proxies.table import NdpProxy
 from wolke.network.networks.table import Network
+from wolke.network.owners import INTERFACE
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import Wanted, Wish, add_addresses, assign, new_port
 from wolke.network.ports.table import FixedIp, Port
@@ -28,7 +29,7 @@ from wolke.network.routers.errors import (
     RouterInterfaceNotFound,
     RouterInterfaceNotFoundForSubnet,
 )
-from wolke.network.routers.table import INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.routers.wakes import rewake
 from wolke.network.subnets.api import subnets
 from wolke.network.subnets.table import Subnet

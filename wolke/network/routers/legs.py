@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from wolke.network.address_scopes.effect import scope_of, scopes_of
 from wolke.network.networks.table import Network
+from wolke.network.owners import GATEWAY, ROUTERS
 from wolke.network.ports.table import FixedIp, Port
-from wolke.network.routers.table import GATEWAY
 from wolke.network.subnets.table import Subnet
 
 
@@ -37,7 +37,7 @@ class Leg:
 
 def legs_of(db: Session, router_ids: Sequence[str]) -> dict[str, list[Leg]]:
     """The legs of many routers, oldest first, in five statements. OVN knows no router port without an address: nor do we."""
-    query = select(Port.__table__).where(Port.device_id.in_(router_ids), Port.device_owner.like("network:router%"))
+    query = select(Port.__table__).where(Port.device_id.in_(router_ids), Port.device_owner.in_(ROUTERS))
     ports = db.execute(query.order_by(Port.created_at, Port.id)).all()
     subnets = {row.id: row for row in db.execute(
         select(Subnet.__table__).where(Subnet.network_id.in_({port.network_id for port in ports}))

@@ -8,8 +8,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from wolke.network.tables import Standard
 
-INTERFACE, GATEWAY = "network:router_interface", "network:router_gateway"  # device_owner
-
 
 class Router(Standard):
     __tablename__ = "router"

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from wolke.core.db import Json
 from wolke.network.networks.api import ZONE
+from wolke.network.owners import GATEWAY
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.ports.views import groups as groups_on
-from wolke.network.routers.table import GATEWAY
 from wolke.network.service import standard
 
 OPERATORS = ("distributed", "ha", "enable_default_route_ecmp", "enable_default_route_bfd")  # attributes for them alone

@@ -20,8 +20,9 @@ from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
 from wolke.network import errors, rbac
 from wolke.network.logs.table import NetworkLog
+from wolke.network.owners import GATEWAY, INTERFACE
 from wolke.network.ports.table import Port, PortSecurityGroup
-from wolke.network.routers.table import GATEWAY, INTERFACE, Router
+from wolke.network.routers.table import Router
 from wolke.network.security_groups import rules
 from wolke.network.security_groups.defaults import default_group, existing, furnish, templates
 from wolke.network.security_groups.table import (

@@ -18,7 +18,7 @@ from wolke.drivers.rows import Parent, Ref, Row, Value
 from wolke.network import names
 from wolke.network.lane import Site, kind, single
 from wolke.network.logs.table import ACCEPT, ALL, DROP, NetworkLog
-from wolke.network.ports.make import ROUTER_OWNERS
+from wolke.network.owners import ROUTERS
 from wolke.network.ports.table import Port, PortSecurityGroup
 from wolke.network.security_groups import acls
 from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
@@ -69,7 +69,7 @@ def rules_of(db: Session, group_ids: Iterable[str]) -> dict[str, list[Any]]:
 def on_routers(db: Session, group_ids: Sequence[str]) -> set[str]:
     """Those of the groups that are on a port of a router."""
     query = select(PortSecurityGroup.group_id).join(Port, Port.id == PortSecurityGroup.port_id)
-    query = query.where(PortSecurityGroup.group_id.in_(group_ids), Port.device_owner.in_(ROUTER_OWNERS))
+    query = query.where(PortSecurityGroup.group_id.in_(group_ids), Port.device_owner.in_(ROUTERS))
     return set(db.scalars(query.distinct()))
 
 

@@ -26,9 +26,10 @@ from wolke.network import errors, rbac
 from wolke.network.lane import kind
 from wolke.network.networks.api import MANAGED, usable
 from wolke.network.networks.table import Network
+from wolke.network.owners import INTERFACE, METADATA, ROUTERS, is_trusted
 from wolke.network.ports import metadata
-from wolke.network.ports.make import Given, add_addresses, addresses_of, free_eui64, is_trusted
-from wolke.network.ports.table import METADATA, FixedIp, Port
+from wolke.network.ports.make import Given, add_addresses, addresses_of, free_eui64
+from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routed import published
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 from wolke.network.subnetpools.cutting import allocate, check_affinity, pool_for
@@ -276,7 +277,7 @@ def wake_ports(ctx: Ctx, subnet: Subnet, *, everyone: bool) -> None:
     )
     found = ctx.db.execute(ports.where(FixedIp.subnet_id == subnet.id)).all()
     woken = [("port", port.id) for port in found if everyone or port.extra_dhcp_opts]
-    woken += [("router", port.device_id) for port in found if port.device_owner.startswith("network:router")]
+    woken += [("router", port.device_id) for port in found if port.device_owner in ROUTERS]
     wake_all(ctx.db, woken)
 
 
@@ -284,7 +285,7 @@ def gateway_is_free(db: Session, subnet: Subnet) -> None:
     """Raises GatewayIpInUse: a router stands at the present gateway address."""
     at = select(Port.id).join(FixedIp, FixedIp.port_id == Port.id)
     at = at.where(FixedIp.subnet_id == subnet.id, FixedIp.ip_address == (subnet.gateway_ip or ""))
-    if port_id := db.scalar(at.where(Port.device_owner == "network:router_interface")):
+    if port_id := db.scalar(at.where(Port.device_owner == INTERFACE)):
         raise errors.GatewayIpInUse(
             f"Current gateway ip {subnet.gateway_ip} already in use by port {port_id}. Unable to update."
         )
@@ -310,7 +311,7 @@ def holds(subnet: Subnet, device_owner: str) -> bool:
     """Whether a port of this owner keeps the subnet from being deleted; addresses that ports made themselves do not."""
     if device_owner in MANAGED:
         return False
-    return not checks.is_auto(subnet) or device_owner.startswith("network:router")
+    return not checks.is_auto(subnet) or device_owner in ROUTERS
 
 
 def drop_metadata(ctx: Ctx, subnet: Subnet) -> None:

@@ -17,7 +17,8 @@ from wolke.drivers.rows import Row
 from wolke.network import dns, names
 from wolke.network.lane import Site
 from wolke.network.networks.table import Network
-from wolke.network.ports.table import METADATA, FixedIp, Port
+from wolke.network.owners import METADATA
+from wolke.network.ports.table import FixedIp, Port
 from wolke.network.subnets.table import Subnet
 
 LEASE_SECONDS = 43200

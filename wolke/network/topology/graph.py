@@ -16,17 +16,16 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from wolke.core.db import Json
-from wolke.network.floating_ips.table import OWNER as FLOATING
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.networks.table import Network
-from wolke.network.ports.make import ROUTER_OWNERS
-from wolke.network.ports.table import METADATA, FixedIp, Port, PortSecurityGroup
+from wolke.network.owners import DHCP, FLOATING, GATEWAY, METADATA, ROUTERS
+from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.ports.views import status_of
-from wolke.network.routers.table import GATEWAY, Router
+from wolke.network.routers.table import Router
 from wolke.network.security_groups.table import SecurityGroup
 from wolke.network.subnets.table import Subnet
 
-OWN = (METADATA, "network:dhcp", FLOATING)  # owners of ports that nobody draws
+OWN = (METADATA, DHCP, FLOATING)  # owners of ports that nobody draws
 
 
 @dataclass(slots=True)
@@ -45,10 +44,10 @@ def graph(db: Session, project_id: str | None) -> Graph:
     """``project_id=None`` shows every project. The number of statements does not depend on how much there is."""
     routers = rows(db, Router, project_id)
     floating = rows(db, FloatingIp, project_id)
-    mine = Port.device_id.in_([router.id for router in routers]) & Port.device_owner.in_(ROUTER_OWNERS)
+    mine = Port.device_id.in_([router.id for router in routers]) & Port.device_owner.in_(ROUTERS)
     wanted = select(Port.__table__).where(Port.device_owner.not_in(OWN)).order_by(Port.created_at, Port.id)
     if project_id is not None:
-        wanted = wanted.where(or_((Port.project_id == project_id) & Port.device_owner.not_in(ROUTER_OWNERS), mine))
+        wanted = wanted.where(or_((Port.project_id == project_id) & Port.device_owner.not_in(ROUTERS), mine))
     ports = db.execute(wanted).all()
     used = {port.network_id for port in ports} | {one.floating_network_id for one in floating}
     networks = rows(db, Network, project_id, Network.id.in_(used))
@@ -94,7 +93,7 @@ def add_ports(db: Session, made: Graph, ports: Collection[Any]) -> None:
     groups = groups_of(db, ids)
     servers: dict[str, list[Any]] = defaultdict(list)
     for port in ports:
-        if port.device_owner in ROUTER_OWNERS:
+        if port.device_owner in ROUTERS:
             add_leg(made, port, addresses[port.id])
             continue
         made.node(

@@ -23,6 +23,7 @@ from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
 from wolke.network import errors, hooks
 from wolke.network.networks.table import Network
+from wolke.network.owners import SUBPORT
 from wolke.network.ports.api import ports
 from wolke.network.ports.table import Port
 from wolke.network.service import Collection, CreateBody, UpdateBody, network, standard
@@ -36,7 +37,7 @@ from wolke.network.trunks.errors import (
     TrunkNotFound,
     TrunkPortInUse,
 )
-from wolke.network.trunks.table import SUBPORT, Subport, Trunk
+from wolke.network.trunks.table import Subport, Trunk
 
 quota("network", "trunk", -1, rows_of(Trunk))
 VLAN, INHERIT = "vlan", "inherit"  # segmentation types

@@ -8,8 +8,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from wolke.core.db import Base
 from wolke.network.tables import Standard
 
-SUBPORT = "trunk:subport"  # device_owner of a port while it is a trunk's
-
 
 class Trunk(Standard):
     __tablename__ = "trunk"

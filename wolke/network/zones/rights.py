@@ -19,7 +19,8 @@ from wolke.core.work import wake_all
 from wolke.identity.authority import groups_of
 from wolke.network import hooks
 from wolke.network.networks.table import Network
-from wolke.network.ports.table import METADATA, Port
+from wolke.network.owners import METADATA
+from wolke.network.ports.table import Port
 from wolke.network.zones.errors import ZoneRightMissing
 from wolke.network.zones.table import ZoneGrant, ZonePort, ZoneSegment
 
