@@ -5,15 +5,19 @@ Errors: ``{"error": {"code": 409, "type": "ZoneInUse", "message": "..."}}``; lis
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from wolke.core import collection
 from wolke.core.db import Json, Resource
 from wolke.core.errors import BadRequest, WolkeError
 from wolke.core.http import Ctx, Service
+from wolke.core.paging import whole_number
 from wolke.core.policy import Target, logged_in, rule
 
 T = TypeVar("T", bound=Resource)
+Entry = TypeVar("Entry")
+PAGE, MOST = 100, 1000  # entries of a long list in one answer: where none are asked for, and at most
 
 
 def dialect(error: WolkeError, status: int) -> Json:
@@ -35,6 +39,27 @@ class Collection(collection.Collection[T], Generic[T]):
     def unknown_filter(self, ctx: Ctx, name: str) -> None:
         known = sorted({*self.sortable, *self.filters, *self.reserved})
         raise BadRequest(f"Invalid query parameter '{name}': use one of {', '.join(known)}")
+
+
+def limit(ctx: Ctx, usual: int | None = PAGE) -> int | None:
+    """How many entries of a list the caller wants; ``usual`` where he does not say, None for all. Raises BadRequest."""
+    asked = ctx.query.get("limit")
+    if asked is None:
+        return usual
+    number = whole_number(asked)
+    if not number:
+        raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number from 1 to {MOST}")
+    return min(number, MOST)
+
+
+def page(ctx: Ctx, found: Sequence[Entry], id: Callable[[Entry], str], usual: int | None = PAGE) -> Sequence[Entry]:
+    """The part of a computed list that the caller wants. ``marker`` is the id of the last entry of the page before. Raises BadRequest."""
+    if marker := ctx.query.get("marker"):
+        places = [at for at, one in enumerate(found) if id(one) == marker]
+        if not places:
+            raise BadRequest(f"Invalid input for marker: '{marker}' is not in the list")
+        found = found[places[-1] + 1 :]
+    return found[: limit(ctx, usual)]
 
 
 _discover = rule("wolke:get_versions", logged_in)

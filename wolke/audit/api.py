@@ -19,9 +19,8 @@ from wolke.core.events import Event, verify
 from wolke.core.http import Ctx
 from wolke.core.paging import whole_number
 from wolke.core.policy import Target, rule
-from wolke.v1 import v1
+from wolke.v1 import limit, v1
 
-PAGE, MOST = 100, 1000
 FILTERS = {
     "kind": Event.kind, "target_id": Event.target_id, "user_id": Event.user_id, "user_name": Event.user_name,
     "project_id": Event.project_id, "target_project_id": Event.target_project_id, "service": Event.service,
@@ -77,12 +76,8 @@ def events(ctx: Ctx) -> Json:
     query = filtered(ctx, select(Event.__table__))
     if condition is not None:
         query = query.where(condition)
-    asked = ctx.query.get("limit", str(PAGE))
-    limit = whole_number(asked)
-    if not limit:
-        raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number from 1 to {MOST}")
     viewer = None if condition is None else ctx.caller.project_id
-    found = ctx.db.execute(query.order_by(Event.id.desc()).limit(min(limit, MOST)))
+    found = ctx.db.execute(query.order_by(Event.id.desc()).limit(limit(ctx)))
     return {"events": [view(event, viewer) for event in found]}
 
 

@@ -18,15 +18,13 @@ from wolke.core.db import Json, iso
 from wolke.core.errors import BadRequest
 from wolke.core.events import Event
 from wolke.core.http import Answer, Ctx
-from wolke.core.paging import whole_number
 from wolke.network.edge.table import EdgeOpening
 from wolke.network.edge.traffic import Counters, counted
 from wolke.network.edge.ways import KINDS, PREFIX, Way, ways
 from wolke.network.edge.witness import Witness
 from wolke.network.reachability.verdict import NAMES
-from wolke.v1 import v1
+from wolke.v1 import page, v1
 
-PAGE, MOST = 100, 1000
 PARAMETERS = ("kind", "project_id", "network_id", "address", "open", "since", "limit", "marker", "counters")
 _read = policy.rule("wolke:get_edge", policy.reader)
 
@@ -48,7 +46,8 @@ def edge(ctx: Ctx) -> Answer:
     if "open" in ctx.query:
         wanted = truth(ctx.query["open"], "open")
         found = [way for way in found if (way.key in opened) == wanted]
-    shown = page(ctx, found)
+    found.sort(key=lambda way: (KINDS.index(way.kind), way.id, way.prefix))
+    shown = page(ctx, found, lambda way: f"{way.kind}/{way.id}")
     changes = last_changes(ctx.db, shown)
     items = [view(way, opened.get(way.key, []), changes.get(way.key)) for way in shown]
     body: Json = {"edge": items}
@@ -151,21 +150,6 @@ def chosen(ctx: Ctx, found: Sequence[Way]) -> list[Way]:
         if (not kinds or way.kind in kinds) and (not networks or way.network_id in networks)
         and (not addresses or way.prefix in addresses)
     ]  # fmt: skip
-
-
-def page(ctx: Ctx, found: Sequence[Way]) -> list[Way]:
-    """``marker`` : the id of the last one of the page before."""
-    ordered = sorted(found, key=lambda way: (KINDS.index(way.kind), way.id, way.prefix))
-    if marker := ctx.query.get("marker"):
-        places = [at for at, way in enumerate(ordered) if f"{way.kind}/{way.id}" == marker]
-        if not places:
-            raise BadRequest(f"Invalid input for marker: '{marker}' is not in the list")
-        ordered = ordered[places[-1] + 1 :]
-    asked = ctx.query.get("limit", str(PAGE))
-    limit = whole_number(asked)
-    if not limit:
-        raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number from 1 to {MOST}")
-    return ordered[: min(limit, MOST)]
 
 
 def truth(text: str, name: str) -> bool:

@@ -6,15 +6,13 @@ An operator without BGP feeds his own routers from it; a project sees its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from wolke.core import policy
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
-from wolke.core.paging import whole_number
 from wolke.network.routed.published import Published, published
-from wolke.v1 import v1
+from wolke.v1 import page, v1
 
 rule = policy.rule("wolke:get_prefix", policy.reader)
 FILTERS: dict[str, Callable[[Published], str]] = {
@@ -57,20 +55,4 @@ def list_prefixes(ctx: Ctx) -> Json:
             raise BadRequest(f"Invalid query parameter '{name}': use one of {known}")
         values = ctx.query.getlist(name)
         found = [one for one in found if FILTERS[name](one) in values]
-    return {"prefixes": [view(one) for one in page(ctx, found)]}
-
-
-def page(ctx: Ctx, found: list[Published]) -> list[Published]:
-    """``marker`` is the last prefix of the page before."""
-    if marker := ctx.query.get("marker"):
-        places = [at for at, one in enumerate(found) if one.prefix == marker]
-        if not places:
-            raise BadRequest(f"Invalid input for marker: '{marker}' is none of the prefixes")
-        found = found[places[-1] + 1 :]
-    limit: Any = ctx.query.get("limit")
-    if limit is None:
-        return found
-    number = whole_number(limit)
-    if number is None:
-        raise BadRequest(f"Invalid input for limit: '{limit}' is not a whole number of at least 0")
-    return found[:number]
+    return {"prefixes": [view(one) for one in page(ctx, found, lambda one: one.prefix, usual=None)]}
