@@ -74,6 +74,25 @@ def test_an_engine_that_was_killed_serves_again_after_start(lab, pair, engine):
     lab.ovn_nbctl("--wait=hv", "sync")  # the whole chain from the northbound database to both hosts answers
 
 
+def test_a_switch_that_aborts_is_started_again(lab, pair):
+    """As ``ovs-ctl`` has it: vswitchd's own assertions end it now and then."""
+    one, _, address = pair
+    assert wait_for(lambda: pings(one, address), 20)
+    before = lab.status()["h1/vswitchd"]
+    inside = lab.host(1).run(["pidof", "ovs-vswitchd"]).stdout.split()
+    lab.host(1).run(["kill", "-ABRT", *inside])
+    assert wait_for(
+        lambda: lab.host(1).run(["pidof", "ovs-vswitchd"], check=False).stdout.split() not in ([], inside), 20
+    )
+    assert wait_for(lambda: pings(one, address), 30), "no packets after the abort"
+    after = lab.status()["h1/vswitchd"]
+    assert after["running"] and after["pid"] == before["pid"] and after["pss_kib"] > 1000
+    lab.kill("h1/vswitchd")
+    assert wait_for(lambda: not lab.host(1).run(["pidof", "ovs-vswitchd"], check=False).stdout, 10)
+    lab.start("h1/vswitchd")
+    assert wait_for(lambda: pings(one, address), 30)
+
+
 def test_guests_keep_talking_while_the_control_node_has_no_engine(lab, pair):
     one, _, address = pair
     assert wait_for(lambda: pings(one, address), 20)

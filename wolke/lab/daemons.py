@@ -43,12 +43,14 @@ def start_time(pid: int) -> int:
 
 
 def pss_kib(pid: int) -> int:
-    """Memory of a process with shared pages divided among their users, KiB."""
+    """Memory of a process, and of what a monitoring shell has started, with shared pages divided among their users, KiB."""
+    here = Path(f"/proc/{pid}")
     try:
-        found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        children = (here / f"task/{pid}/children").read_text().split() if (here / "comm").read_text() == "sh\n" else []
+        found = re.search(r"^Pss:\s+(\d+)", (here / "smaps_rollup").read_text(), re.MULTILINE)
     except OSError:
         return 0
-    return int(found[1]) if found else 0
+    return (int(found[1]) if found else 0) + sum(map(pss_kib, map(int, children)))
 
 
 class Daemons:

@@ -112,8 +112,23 @@ def configure(directory: Path, name: str) -> None:
     (etc / "libvirt" / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=identity))
 
 
-def switch(node: Node, after: Callable[[], None]) -> list[Daemon]:
-    """Open vSwitch: its database and vswitchd; ``after`` each start of vswitchd."""
+# What ``ovs-ctl --monitor`` does on other machines: a vswitchd that aborts is started again. Whoever kills the shell kills it as well; the
+# lock is its own until it has gone.
+MONITORED = """\
+exec 9>/run/openvswitch/monitor.lock; flock 9
+begin() {{ setpriv --pdeathsig KILL ovs-vswitchd unix:/run/openvswitch/db.sock --pidfile & }}
+begin
+until wait $!; [ $? -ne 134 ]; do
+    echo 'ovs-vswitchd has aborted: it is started again'
+    begin
+    {again}
+done
+"""
+READDRESS = "until ip link set br-phy up 2>/dev/null; do sleep 0.1; done; ip address replace {address}/24 dev br-phy"
+
+
+def switch(node: Node, after: Callable[[], None], again: str = ":") -> list[Daemon]:
+    """Open vSwitch: its database and vswitchd; ``after`` each start of vswitchd, ``again`` (shell) after it has aborted."""
     database = "/etc/openvswitch/conf.db"
 
     def make_database() -> None:
@@ -123,7 +138,7 @@ def switch(node: Node, after: Callable[[], None]) -> list[Daemon]:
 
     ovsdb = ["ovsdb-server", database, "--remote=punix:/run/openvswitch/db.sock", "--pidfile"]
     ovsdb += ["--remote=db:Open_vSwitch,Open_vSwitch,manager_options"]
-    vswitchd = ["ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--pidfile"]
+    vswitchd = ["sh", "-c", MONITORED.format(again=again)]
     return [
         Daemon(
             name=f"{node.name}/ovsdb", node=node, words=lambda: ovsdb, before=make_database,
@@ -145,7 +160,7 @@ def host(node: Node, number: int, blocked: Callable[[], list[str]]) -> list[Daem
 
     controller = ["ovn-controller", "unix:/run/openvswitch/db.sock", "--pidfile"]
     return [
-        *switch(node, plumb),
+        *switch(node, plumb, READDRESS.format(address=host_address(number))),
         Daemon(
             name=f"{node.name}/ovn-controller", node=node, words=lambda: controller,
             ready=serves(node, "ovn-appctl", "-t", "ovn-controller", "version"),
