@@ -56,6 +56,7 @@ class Site:
         public = {"name": "debian", "public_key": self.key.with_suffix(".pub").read_text().strip()}
         made = self.api.client.post(f"{COMPUTE}/os-keypairs", json={"keypair": public})
         assert made.is_success, made.text
+        self.floating: list[str] = []
         self.flavors: list[str] = []
         self.images: list[str] = []
 
@@ -84,6 +85,7 @@ class Site:
         """A floating IP to the server's port."""
         [port] = self.api.list("port", name=name)
         made = self.api.make("floatingip", floating_network_id=self.outside["id"], port_id=port["id"])
+        self.floating.append(made["id"])
         return str(made["floating_ip_address"])
 
     def ssh(self, address: str, command: str) -> str | None:
@@ -113,8 +115,8 @@ class Site:
         for server in api.list("server"):
             api.delete("server", server["id"])
         assert wait_for(lambda: not api.list("server"), BOOT, every=0.5)
-        for one in api.list("floatingip"):
-            api.delete("floatingip", one["id"])
+        for id in self.floating:
+            api.delete("floatingip", id)
         self.interface("remove")
         api.delete("router", self.router["id"])
         for port in api.list("port", network_id=self.network["id"]):

@@ -310,13 +310,23 @@ class Doors:
         try:
             assert talk.stdout
             begun = bool(talk.stdout.readline())
-            told = self.post("preview", doorman_preview={"rules": [{"id": self.smtp()["id"]}, web]})["doorman_preview"]
-            cut = [one for one in told["conversations_cut"] if one["local"] == address and one["port"] == 80]
-            shut = [one for one in told["ports_shut"] if one["address"] == address]
+            wish = {"rules": [{"id": self.smtp()["id"]}, web]}
+            cut: list[Any] = []
+            shut: list[Any] = []
+
+            def told() -> (
+                bool
+            ):  # hosts forget what they track of an address whose exception has ended, and find it again
+                preview = self.post("preview", doorman_preview=wish)["doorman_preview"]
+                cut[:] = [one for one in preview["conversations_cut"] if one["local"] == address and one["port"] == 80]
+                shut[:] = [one for one in preview["ports_shut"] if one["address"] == address]
+                return bool(cut and shut)
+
+            known = self.soon(told)
             seen = f"{len(cut)} conversation(s) with {cut[0]['remote'] if cut else 'nobody'}, ports {[one['port_min'] for one in shut]}"
             self.prove(
                 "a dry run names what a rule would cut",
-                begun and bool(cut) and bool(shut) and talk.poll() is None,
+                begun and known and talk.poll() is None,
                 seen,
             )
             rule = self.post("rules", doorman_rule=web)["doorman_rule"]
