@@ -85,9 +85,11 @@ def switch_settings(scene: Scene) -> str:
 
 
 def flows(scene: Scene) -> str:
-    """Those that say where packets go, without counters; their order and the numbers of conjunctions are of no meaning."""
+    """Those that say where packets go, without counters; their order has no meaning, nor have the numbers of conjunctions and groups
+    and the order of DHCP's options, which are all made anew."""
     words = ["ovs-ofctl", "--no-stats", "dump-flows", "br-int"]
-    lines = re.sub(r"(conj_id=|conjunction\()\d+", r"\1N", scene.lab.host(2).run(words).stdout).splitlines()
+    text = re.sub(r"(conj_id=|conjunction\(|group:)\d+", r"\1N", scene.lab.host(2).run(words).stdout)
+    lines = re.sub(r"(?<=userdata=)[0-9a-f.]+", lambda found: "".join(sorted(found[0].split("."))), text).splitlines()
     return "\n".join(
         sorted(line.partition("cookie=")[2].partition(", ")[2] or line for line in lines if "actions" in line)
     )
