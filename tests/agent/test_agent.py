@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.agent.hosts import ID, IMAGE, nic, server
+from wolke.drivers.hypervisor import DriverError, Unreachable
 from wolke.wire.seen import State
 from wolke.wire.wanted import Power
 
@@ -220,6 +221,30 @@ def test_a_hypervisor_that_comes_back_is_worked_at_once(world):
     world.host.hypervisor.reachable = True
     world.settle(2)
     assert world.control.told().boot == 2 and not world.control.picture.errors
+
+
+def test_what_failed_while_the_hypervisor_was_away_for_a_moment_does_not_sit_out_its_back_off(world):
+    """It died during a step and was back before anybody looked: what stood in the way before may have gone with it."""
+    start, refusals = world.host.hypervisor.start, [DriverError("stuck")] * 6 + [Unreachable("gone")]
+
+    def refused(*about: object, **more: object) -> None:
+        if refusals:
+            raise refusals.pop(0)
+        start(*about, **more)
+
+    world.host.hypervisor.start = refused
+    world.control.want(server())
+    world.settle()
+    for _ in range(100):
+        if len(refusals) > 1:
+            world.settle(2)
+    assert len(refusals) == 1 and world.control.told().error == "stuck"
+    for _ in range(64):
+        if refusals:
+            world.settle(1)
+    assert not refusals
+    world.settle(3)
+    assert world.control.told().state is State.RUNNING
 
 
 def test_nothing_is_told_before_the_first_look(world):

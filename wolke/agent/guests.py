@@ -18,7 +18,7 @@ from pathlib import Path
 from wolke.agent.metadata import drive_files
 from wolke.agent.notes import Notes
 from wolke.agent.steps import ASK_AGAIN_SECONDS, Facts, Step, next_step
-from wolke.drivers.hypervisor import Disks, DriverError, Guest, Hypervisor, VirtualSwitch
+from wolke.drivers.hypervisor import Disks, DriverError, Guest, Hypervisor, Unreachable, VirtualSwitch
 from wolke.wire import seen, wanted
 from wolke.wire.seen import State
 from wolke.wire.wanted import Power
@@ -317,6 +317,8 @@ class Guests:
         work.failures += 1
         wait = min(LONGEST_BACK_OFF, 2.0 ** min(work.failures, 10))
         work.last = None
+        if isinstance(error, Unreachable):  # it may be back before anybody looks
+            self.trouble, self.look_due = str(error), min(self.look_due, self.clock() + TROUBLE_SECONDS)
         if isinstance(error, DriverError):
             work.error, work.hint = str(error), error.hint
         else:

@@ -22,6 +22,10 @@ class DriverError(Exception):
         self.hint = hint
 
 
+class Unreachable(DriverError):
+    """The engine is not there: whatever failed for this is due as soon as it answers again."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Guest:
     """A guest as the hypervisor tells it. ``boot`` and ``revision`` were written into it when it was defined."""

@@ -27,7 +27,7 @@ class Daemon:
     words: Callable[[], list[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     sockets: Callable[[], list[tuple[str, socket.socket]]] = list
-    before: Callable[[], None] = lambda: None
+    before: Callable[[], object] = lambda: None
     ready: Callable[[], bool] = lambda: True
     after: Callable[[], None] = lambda: None
     patience: float = 30  # seconds until it must serve

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wolke.drivers.fake.disks import FakeDisks
-from wolke.drivers.hypervisor import DriverError, Guest
+from wolke.drivers.hypervisor import DriverError, Guest, Unreachable
 from wolke.drivers.libvirt import domain as definition
 from wolke.wire import seen, wanted
 
@@ -214,7 +214,7 @@ class FakeHypervisor:
 
     def _reach(self) -> None:
         if not self.reachable:
-            raise DriverError("The host's hypervisor is not reachable.", "the fake's switch `reachable`")
+            raise Unreachable("The host's hypervisor is not reachable.", "the fake's switch `reachable`")
 
     def _call(self, name: str, id: str) -> threading.RLock:
         """The lock to do it under; raises where a failure is due."""

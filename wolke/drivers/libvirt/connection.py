@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
-from wolke.drivers.hypervisor import DriverError
+from wolke.drivers.hypervisor import DriverError, Unreachable
 
 T = TypeVar("T")
 DEBIAN_MODULES = "/usr/lib/python3/dist-packages"
@@ -99,7 +99,7 @@ class Connection:
                     self._drop(connection)
                     if not last:
                         continue
-                    raise DriverError("The host's hypervisor is not reachable.", str(error)) from error
+                    raise Unreachable("The host's hypervisor is not reachable.", str(error)) from error
                 raise self._refusal(what, error) from error
         raise AssertionError("unreachable")
 
