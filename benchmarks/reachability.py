@@ -158,9 +158,9 @@ def measure(report: Report, database: Database, ports: int) -> None:
         statements += 1
 
     scope = Scope(frozenset({"p0", last}))
-    event.listen(database._reader, "before_cursor_execute", count)
+    event.listen(database.engine, "before_cursor_execute", count)
     one(asked, scope)
-    event.remove(database._reader, "before_cursor_execute", count)
+    event.remove(database.engine, "before_cursor_execute", count)
     timed("one question between two servers", lambda: one(asked, scope), ROUNDS, statements=statements)
     timed("one question from outside", lambda: one(outside, Scope(floating_ids=frozenset({"fip0"}))), ROUNDS)
     with database.read() as db:

@@ -268,7 +268,6 @@ def test_a_check_that_is_known_costs_one_select(people: People) -> None:
     def count(connection: object, cursor: object, statement: str, *rest: object) -> None:
         said.append(statement)
 
-    for engine in (app.database._reader, app.database._writer):
-        event.listen(engine, "before_cursor_execute", count)
+    event.listen(app.database.engine, "before_cursor_execute", count)
     app.authenticate(token)
     assert sum(statement.startswith("SELECT") for statement in said) == 1

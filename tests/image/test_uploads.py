@@ -57,7 +57,7 @@ def test_who_stalls_and_comes_back_late_has_no_hand_on_the_image(cloud: Cloud) -
         assert upload(cloud, image, good).status_code == 204
         yield qcow2(backing="/etc/shadow").ljust(2 * data.PIECE, b"\0")
 
-    late = cloud.member.put(f"{URL}/{image['id']}/file", content=stalled(), headers=OCTETS)
+    late = cloud.apart("member").put(f"{URL}/{image['id']}/file", content=stalled(), headers=OCTETS)
     assert late.status_code == 409 and "another request" in late.json()["message"]
     assert cloud.member.get(f"{URL}/{image['id']}/file").content == good
     assert cloud.member.get(f"{URL}/{image['id']}").json()["status"] == "active"
@@ -72,7 +72,7 @@ def test_an_image_that_is_deleted_meanwhile_leaves_no_file(cloud: Cloud) -> None
         assert cloud.member.delete(f"{URL}/{image['id']}").status_code == 204
         yield b"x" * 100
 
-    late = cloud.member.put(f"{URL}/{image['id']}/file", content=deleted_meanwhile(), headers=OCTETS)
+    late = cloud.apart("member").put(f"{URL}/{image['id']}/file", content=deleted_meanwhile(), headers=OCTETS)
     assert late.status_code == 409 and files(cloud) == []
 
 

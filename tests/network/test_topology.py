@@ -113,8 +113,8 @@ def test_the_number_of_statements_does_not_grow(plan: Plan, cloud: Cloud) -> Non
         def count(*arguments: Any, seen: list[str] = seen) -> None:
             seen.append(str(arguments[2]))
 
-        event.listen(cloud.app.database._reader, "before_cursor_execute", count)
+        event.listen(cloud.app.database.engine, "before_cursor_execute", count)
         graph(cloud.member)
-        event.remove(cloud.app.database._reader, "before_cursor_execute", count)
+        event.remove(cloud.app.database.engine, "before_cursor_execute", count)
         counts.append(len(seen))
     assert counts[0] == counts[1]

@@ -20,11 +20,9 @@ def statements(cloud):
     """Counts what is sent to the database."""
     sent: list[str] = []
     note = lambda conn, cursor, statement, *rest: sent.append(statement)  # noqa: E731
-    for engine in {cloud.app.database._reader, cloud.app.database._writer}:
-        event.listen(engine, "before_cursor_execute", note)
+    event.listen(cloud.app.database.engine, "before_cursor_execute", note)
     yield sent
-    for engine in {cloud.app.database._reader, cloud.app.database._writer}:
-        event.remove(engine, "before_cursor_execute", note)
+    event.remove(cloud.app.database.engine, "before_cursor_execute", note)
 
 
 def test_a_slice_holds_everything_that_a_guest_needs(cloud, farm):
