@@ -33,6 +33,8 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755,size=64m tmpfs /run
 mkdir -p /run/lock
+mkdir -p /var/tmp/frr # where FRR leaves what it would have logged at a crash
+mount -t tmpfs -o mode=1777,size=16m tmpfs /var/tmp/frr
 cat /proc/sys/kernel/random/uuid >/run/boot-id
 mount --bind /run/boot-id /proc/sys/kernel/random/boot_id
 for pair in "$@"; do mkdir -p "${pair% *}" "${pair#* }"; mount --bind "${pair% *}" "${pair#* }"; done
