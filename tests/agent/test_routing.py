@@ -104,6 +104,7 @@ def routing(pair: tuple[Frr, Frr, str]) -> Iterator[tuple[Routing, Frr, str]]:
     yield Routing(host, "198.51.100.1"), upstream, namespace
 
 
+@pytest.mark.slow
 def test_two_speakers_of_different_as_tell_their_routes_and_take_none(routing: tuple[Routing, Frr, str]) -> None:
     made, upstream, namespace = routing
     six = speaker(6, 64512, "2001:db8::2", "2001:db8:9::/64", "2001:db8::f00/128", password="sesame")

@@ -86,6 +86,7 @@ def session(side: Frr, peer: str) -> dict[str, object]:
     return dict(told.get(peer, {}))
 
 
+@pytest.mark.slow
 def test_routes_are_announced_changed_and_taken_back(pair: tuple[Frr, Frr, str]) -> None:
     one, two, namespace = pair
     one.apply(ANNOUNCER.format(networks="network 2001:db8:77::/48"))
@@ -109,6 +110,7 @@ def test_routes_are_announced_changed_and_taken_back(pair: tuple[Frr, Frr, str])
     assert wait_for(lambda: not routes())
 
 
+@pytest.mark.slow
 def test_a_daemon_that_dies_is_started_again(pair: tuple[Frr, Frr, str]) -> None:
     one, two, _ = pair
     one.apply(ANNOUNCER.format(networks="network 2001:db8:77::/48"))

@@ -73,6 +73,7 @@ class Guards(Mischief):
         self.send("DELETE", f"address-groups/{self.any('address-groups')['id']}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_left_for_the_sweep(cloud: Cloud, net: Net, seed: int) -> None:
     public = {"router:external": True, "provider:network_type": "flat", "provider:physical_network": "public"}

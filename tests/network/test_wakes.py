@@ -306,6 +306,7 @@ class Mischief:
         self.cloud.chassis.names = self.draw.sample(["h1", "h2", "h3"], self.draw.randint(1, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_is_left_for_the_sweep(cloud: Cloud, net: Net, seed: int) -> None:
     network = {

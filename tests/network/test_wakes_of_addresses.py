@@ -89,6 +89,7 @@ class Addresses(Mischief):
         self.do_create_port()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_left_for_the_sweep(cloud: Cloud, net: Net, seed: int) -> None:
     network = {

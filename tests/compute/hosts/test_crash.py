@@ -10,6 +10,8 @@ from wolke.compute.hosts import scheduler, seen, wanted
 from wolke.compute.hosts_table import Host
 from wolke.drivers.fake.hypervisor import FakeHypervisor
 
+pytestmark = pytest.mark.slow
+
 CALLS = ("define", "start", "resume", "power_off", "remove", "shut_down", "plug", "unplug")
 
 
