@@ -30,7 +30,7 @@ from wolke.lab.cloud import config as config_of
 from wolke.lab.furnish import administrator
 from wolke.network.lane import KINDS, Site, drift
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = (
     "api", "loops", "northd", "ovn-nb", "ovn-sb",

@@ -87,6 +87,24 @@ def test_a_host_tells_its_own_picture_only(cloud, listener):
     assert h1.put("/agent/v1/seen", content=b'{"host": "h1"}').status_code == 400
 
 
+def test_the_last_word_of_a_host_that_was_taken_out_does_not_bring_it_back(cloud, listener):
+    """Its certificate was good when the report came in, and the host gone when it was to be written."""
+    client = listener.join("h1")
+    write = listener.agents._record
+
+    def late(picture):
+        assert cloud.admin.delete("/wolke/v1/hosts/h1").status_code == 204
+        write(picture)
+
+    listener.agents._record = late
+    capacity = seen.Capacity(vcpus=1, ram_mib=1, disk_gib=1)
+    picture = seen.Seen(
+        host="h1", agent="0", revision=0, capacity=capacity, chassis="h1", hypervisor="qemu", address="h1:1"
+    )
+    assert client.put("/agent/v1/seen", content=msgspec.json.encode(picture)).status_code == 410
+    assert cloud.admin.get("/wolke/v1/hosts").json()["hosts"] == []
+
+
 def test_a_host_can_say_nothing_of_anothers_servers(cloud, farm, listener):
     """Neither what they do nor that they are gone: a host that was broken into is one host."""
     clients = {name: listener.join(name) for name in ("h1", "h2")}
