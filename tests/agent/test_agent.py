@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.agent.hosts import ID, IMAGE, nic, server
-from wolke.drivers.hypervisor import DriverError, Unreachable
+from wolke.drivers.hypervisor import DriverError, Unreachable, WrongState
 from wolke.wire.seen import State
 from wolke.wire.wanted import Power
 
@@ -245,6 +245,26 @@ def test_what_failed_while_the_hypervisor_was_away_for_a_moment_does_not_sit_out
     assert not refusals
     world.settle(3)
     assert world.control.told().state is State.RUNNING
+
+
+def test_a_guest_that_ended_before_it_was_let_run_is_started_again(world):
+    """libvirtd died while it started the guest, and its successor ended it: that was not the guest's own wish."""
+    hypervisor, late = world.host.hypervisor, []
+    resume = hypervisor.resume
+
+    def ended(id: str) -> None:
+        if not late:
+            late.append(id)
+            hypervisor.power_off(id)
+            raise WrongState("The guest's state does not allow it.")
+        resume(id)
+
+    hypervisor.resume = ended
+    world.control.want(server())
+    world.settle()
+    for _ in range(10):
+        world.settle(1)
+    assert late and world.control.told().state is State.RUNNING
 
 
 def test_nothing_is_told_before_the_first_look(world):

@@ -18,7 +18,7 @@ from pathlib import Path
 from wolke.agent.metadata import drive_files
 from wolke.agent.notes import Notes
 from wolke.agent.steps import ASK_AGAIN_SECONDS, Facts, Step, next_step
-from wolke.drivers.hypervisor import Disks, DriverError, Guest, Hypervisor, Unreachable, VirtualSwitch
+from wolke.drivers.hypervisor import Disks, DriverError, Guest, Hypervisor, Unreachable, VirtualSwitch, WrongState
 from wolke.wire import seen, wanted
 from wolke.wire.seen import State
 from wolke.wire.wanted import Power
@@ -259,7 +259,11 @@ class Guests:
                 if missing := ports - self.switch.installed(ports):
                     self.unready[id] = missing
                 self.notes.launched(id, guest.boot, self.host_boot)
-                self.hypervisor.resume(id)
+                try:
+                    self.hypervisor.resume(id)
+                except WrongState:  # it ended before it ever ran: this boot is still to come
+                    self.notes.launched(id, guest.boot - 1, self.host_boot)
+                    raise
             case Step.PLUG:
                 assert guest is not None
                 for nic in server.nics:
@@ -315,6 +319,7 @@ class Guests:
     def failed(self, work: Work, error: Exception) -> float:
         """Keep what went wrong in words for the project and for the operator; when to try again."""
         work.failures += 1
+        work.ticket = next(self.tickets)  # the guest may not be what it was taken for
         wait = min(LONGEST_BACK_OFF, 2.0 ** min(work.failures, 10))
         work.last = None
         if isinstance(error, Unreachable):  # it may be back before anybody looks

@@ -22,6 +22,10 @@ class DriverError(Exception):
         self.hint = hint
 
 
+class WrongState(DriverError):
+    """The guest's state does not allow it: nothing has been done."""
+
+
 class Unreachable(DriverError):
     """The engine is not there: whatever failed for this is due as soon as it answers again."""
 

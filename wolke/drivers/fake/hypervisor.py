@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wolke.drivers.fake.disks import FakeDisks
-from wolke.drivers.hypervisor import DriverError, Guest, Unreachable
+from wolke.drivers.hypervisor import DriverError, Guest, Unreachable, WrongState
 from wolke.drivers.libvirt import domain as definition
 from wolke.wire import seen, wanted
 
@@ -121,7 +121,7 @@ class FakeHypervisor:
         with self._call("resume", id):
             machine = self._lookup(id)
             if not self._active(machine):
-                raise DriverError("The hypervisor could not resume the guest: the guest's state does not allow it.")
+                raise WrongState("The hypervisor could not resume the guest: the guest's state does not allow it.")
             machine.state = seen.State.RUNNING
 
     def shut_down(self, id: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
-from wolke.drivers.hypervisor import DriverError, Unreachable
+from wolke.drivers.hypervisor import DriverError, Unreachable, WrongState
 
 T = TypeVar("T")
 DEBIAN_MODULES = "/usr/lib/python3/dist-packages"
@@ -109,7 +109,7 @@ class Connection:
         if code == libvirt.VIR_ERR_NO_DOMAIN:
             return DriverError("The guest is not defined on its host.", str(error))
         if code == libvirt.VIR_ERR_OPERATION_INVALID:
-            return DriverError(f"The hypervisor could not {what}: the guest's state does not allow it.", str(error))
+            return WrongState(f"The hypervisor could not {what}: the guest's state does not allow it.", str(error))
         if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_AGENT_UNRESPONSIVE):
             return DriverError(f"The hypervisor could not {what}: the guest did not answer in time.", str(error))
         if code in (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_XML_DETAIL):
