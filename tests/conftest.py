@@ -52,8 +52,8 @@ PERSONAS = {
 
 # SQLAlchemy keeps what it has compiled by dialect and engine, and each test has engines of its own: that was half of a test's time
 COMPILED: dict[Any, Any] = {}
-setattr(DefaultDialect, "__eq__", lambda self, other: type(self) is type(other))  # noqa: B010
-setattr(DefaultDialect, "__hash__", lambda self: hash(type(self)))  # noqa: B010
+DefaultDialect.__eq__ = lambda self, other: type(self) is type(other)
+DefaultDialect.__hash__ = lambda self: hash(type(self))
 
 
 class FakeHosts:

@@ -53,17 +53,9 @@ def operator(lab: Lab) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def tenant(lab: Lab, operator: Operator) -> Iterator[Callable[[str], Tenant]]:
+def tenant(operator: Operator, tenant: Callable[[str], Tenant]) -> Callable[[str], Tenant]:
     """Projects; they end before the operator's pools do."""
-    made: list[Tenant] = []
-
-    def new(name: str) -> Tenant:
-        made.append(Tenant(lab, name))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.end()
+    return tenant
 
 
 def drawn(project: Tenant, pool: dict[str, Any]) -> dict[str, Any]:

@@ -297,8 +297,7 @@ def test_a_host_joins_and_leaves_while_everything_flows(scene: Scene, truth: Tru
         PATIENCE,
         every=0.3,
     )
-    known = lambda: [one["name"] for one in scene.api.get("/wolke/v1/hosts")["hosts"]]  # noqa: E731
-    assert wait_for(lambda: host.name not in known(), PATIENCE, every=0.3)
+    assert host.name not in [one["name"] for one in scene.api.get("/wolke/v1/hosts")["hosts"]]
     assert wait_for(lambda: host.name not in str(scene.api.get("/network/v2.0/agents")), PATIENCE, every=0.3)
     gaps = scene.gaps(began)
     TABLE.append(

@@ -314,9 +314,8 @@ class Doors:
             cut: list[Any] = []
             shut: list[Any] = []
 
-            def told() -> (
-                bool
-            ):  # hosts forget what they track of an address whose exception has ended, and find it again
+            # hosts forget what they track of an address whose exception has ended, and find it again
+            def told() -> bool:
                 preview = self.post("preview", doorman_preview=wish)["doorman_preview"]
                 cut[:] = [one for one in preview["conversations_cut"] if one["local"] == address and one["port"] == 80]
                 shut[:] = [one for one in preview["ports_shut"] if one["address"] == address]

@@ -200,8 +200,7 @@ def plumb_host(node: Node, number: int) -> None:
     answers = serves(node, "ovs-ofctl", "show", "br-phy")  # ovs-vsctl only waits when it changed something
     if not wait_for(lambda: answers() and has_link(node, "br-phy"), 20):
         raise LabError(f"{node.name}: ovs-vswitchd did not make br-phy")
-    node.run(["ip", "address", "replace", f"{host_address(number)}/24", "dev", "br-phy"])
-    node.run(["ip", "link", "set", "br-phy", "up"])
+    node.run(["sh", "-c", READDRESS.format(address=host_address(number))])
 
 
 def join_southbound(node: Node, number: int) -> None:

@@ -14,7 +14,7 @@ from tests.real.matrix.topologies import OUTSIDE, Probe
 from wolke.lab import wait_for
 
 SECONDS = 1.6  # that an answer may take
-PATIENCE = 120.0  # seconds until the network has to be what the model says
+PATIENCE = 40.0  # seconds until the network has to be what the model says
 
 
 class Arena(Site):

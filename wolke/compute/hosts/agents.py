@@ -146,9 +146,8 @@ class Agents:
 
     def _record(self, picture: Seen) -> None:
         with self.control.database.transaction() as db:
-            if (
-                db.get(Host, picture.host) is None
-            ):  # taken out since the certificate was looked at: its last word makes no new host
+            # taken out since the certificate was looked at: its last word makes no new host
+            if db.get(Host, picture.host) is None:
                 raise joining.HostGone("This certificate is not of a host of this cloud.")
             record(db, picture)
 
