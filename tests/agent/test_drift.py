@@ -27,6 +27,7 @@ class Bridge:
         self.asked = 0  # for all lines
         self.listens = True
         self.shut: set[int] = set()
+        self.whole: list[int] = []  # computations after which everything was computed anew
 
     def count(self) -> int | None:
         return None if self.there is None else len(self.there) + self.learnt
@@ -40,6 +41,11 @@ class Bridge:
 
     def compute(self, *wanted: str) -> None:
         self.computed, self.wanted, self.there = self.computed + 1, set(wanted), set(wanted)
+
+    def recompute(self) -> bool:
+        self.whole.append(self.computed)
+        self.computed += 1
+        return True
 
     def shut_routers(self, ports: Any) -> bool:
         self.shut = set(ports)
@@ -195,6 +201,17 @@ def test_tunnels_are_told_when_they_change(scene: Scene) -> None:
     scene.host.switch.bfd = {"beta": False}
     scene.pass_time(1)
     assert scene.control.picture.tunnels == {"beta": False}
+
+
+def test_ovn_controller_computes_everything_anew_when_the_tunnels_have_changed(scene: Scene) -> None:
+    scene.host.switch.bfd = {"beta": True}
+    scene.pass_time(1)
+    assert scene.bridge.whole == []
+    scene.pass_time(CALM_SECONDS)
+    assert scene.bridge.whole == [1]
+    for _ in range(3):
+        scene.pass_time(CALM_SECONDS + 1)
+    assert scene.bridge.whole == [1]
 
 
 def test_a_tunnel_that_bfd_begins_to_watch_is_not_called_dead_at_once(scene: Scene) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from wolke.agent.settling import CALM_SECONDS, Settling
 from wolke.drivers.hypervisor import DriverError, VirtualSwitch, Wrong
 from wolke.wire import seen
 
@@ -17,7 +18,6 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0  # between two looks at the flows
 LINES_SECONDS = 30.0  # between two looks at each single flow
-CALM_SECONDS = 3.0  # that ovn-controller must have computed nothing before its flows are taken as the right ones
 BEGIN_SECONDS = 5.0  # in which BFD finds out that there is somebody
 KEPT = 20  # of the last ones, in each picture
 MOST_DETAILS = 10
@@ -29,6 +29,7 @@ class Flows(Protocol):
     def count(self) -> int | None: ...
     def lines(self) -> frozenset[str] | None: ...
     def activity(self) -> str | None: ...
+    def recompute(self) -> bool: ...
     def reinstall(self) -> bool: ...
     def shut_routers(self, ports: Iterable[int]) -> bool: ...
 
@@ -77,6 +78,7 @@ class Drifts:
         # who may advertise nothing, at which activity
         self.shut: tuple[frozenset[int], str | None] = (frozenset(), None)
         self.switching = True
+        self.settling = Settling(clock)
         self.rung = threading.Event()
         self.first: set[Wrong] = set()  # ports that were wrong at the last look: a guest may just have come
         self.activity = ""
@@ -150,6 +152,7 @@ class Drifts:
         tunnels = {name: up for name, up in found.items() if name in sure}
         if tunnels != self.tunnels:
             self.tunnels = tunnels
+            self.settling.stir()
             self.changed()
 
     # Guests that pretend to be routers --------------------------------------------------------------------------
@@ -178,7 +181,7 @@ class Drifts:
         if count is None or activity is None:
             self.forget()
             return False
-        if activity != self.activity:
+        if self.settling.look(self.flows, activity) or activity != self.activity:
             self.activity = activity
             self.forget()
             return False

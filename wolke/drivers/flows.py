@@ -79,6 +79,12 @@ class Flows:
             return False
         return done.returncode == 0
 
+    def recompute(self) -> bool:
+        """Have ovn-controller compute all flows anew; returns when it has. The bridge is given the difference."""
+        done = asked(self.ovn, "ovn-controller", "inc-engine/recompute")
+        # One thread does both: whoever asks again is answered after the work
+        return done is not None and self.activity() is not None
+
     def reinstall(self) -> bool:
         """Have ovn-controller connect to the bridge again: it then replaces all flows by those that it wants, at once."""
         return asked(self.ovs, "ovs-vswitchd", "bridge/reconnect", self.bridge) is not None
