@@ -9,8 +9,9 @@ import pytest
 
 from tests.agent.hosts import Control, Host, agent_of, server
 from wolke.agent.agent import Agent
-from wolke.agent.drift import CALM_SECONDS, LINES_SECONDS
+from wolke.agent.drift import LINES_SECONDS
 from wolke.agent.link import Dismissed
+from wolke.agent.settling import CALM_SECONDS
 from wolke.drivers.hypervisor import Wrong
 
 A, B, C = "table=0, priority=1 actions=drop", "table=8, priority=50 actions=next", "table=9, priority=50 actions=next"

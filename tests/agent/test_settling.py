@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wolke.agent.settling import CALM_SECONDS, PAUSE_SECONDS, SHARE, Settling
+from wolke.agent.settling import CALM_SECONDS, PATIENCE_SECONDS, SHARE, Settling
 
 
 class Controller:
@@ -54,16 +54,15 @@ def test_a_tunnel_that_changes_is_a_change() -> None:
 
 def test_where_there_is_no_rest_it_is_put_off_and_comes() -> None:
     one = Controller()
-    found = one.look(10 * PAUSE_SECONDS, busy=True)
-    assert 4 <= len(found) <= 10
-    assert all(later - earlier >= PAUSE_SECONDS for earlier, later in zip(found, found[1:], strict=False))
+    found = one.look(10 * PATIENCE_SECONDS, busy=True)
+    assert 9 <= len(found) <= 10
 
 
 def test_a_host_where_it_takes_long_does_it_rarely() -> None:
     one = Controller()
     one.takes = 3.0
     found = one.look(2000, busy=True)
-    assert 2 <= len(found) and len(found) * one.takes <= 2 * 2000 * SHARE
+    assert len(found) >= 2 and len(found) * one.takes <= 1.1 * 2000 * SHARE
 
 
 def test_one_that_does_not_answer_is_asked_again() -> None:

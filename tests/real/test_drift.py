@@ -146,9 +146,10 @@ def told(scene: Scene, since: float, place: str, kind: str) -> bool:
 
 
 def calm(look: Callable[[], str]) -> str:
-    """What is there once it changes no more; ovn-controller's flows are taken as right when it has rested for a while."""
+    """What is there once it changes no more; ovn-controller's flows are taken as right when it has rested for a while, computed
+    everything anew, and rested again."""
     last, since = look(), time.monotonic()
-    while time.monotonic() < since + 6:
+    while time.monotonic() < since + 9:
         time.sleep(0.5)
         if (now := look()) != last:
             last, since = now, time.monotonic()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.real.packets import Packets
 from tests.real.tenants import ask, pings
-from tests.real.zones import EVPN, QINQ, SECONDS, VLAN, VXLAN, Operator, guests, on, soon, whole
+from tests.real.zones import EVPN, QINQ, SECONDS, VLAN, VXLAN, Operator, guests, neighbour, on, soon, whole
 from wolke.lab import Lab, wait_for
 from wolke.lab.site import ADDRESS, SPARE, frames
 
@@ -56,9 +56,10 @@ def test_vlans_of_one_zone_are_apart_from_each_other_and_the_rest(operator: Oper
         assert soon(lambda s=server_or_guest: pings(s, one.address()))
     assert soon(lambda: pings(one.guest, "10.1.0.200")) and whole(one.guest, "10.1.0.200", 1500)
     assert soon(lambda: pings(other.guest, "10.1.0.200"))
-    macs = {name: guest.guest.run(["ip", "neigh", "show", "10.1.0.200"]).stdout for name, guest in
-            (("red", one), ("blue", other))}  # fmt: skip
-    assert server.mac() in macs["red"] and stranger.mac() in macs["blue"]  # the same address twice, each its own
+    for guest, machine in ((one, server), (other, stranger)):  # the same address twice, each its own
+        assert soon(
+            lambda g=guest, m=machine: pings(g.guest, "10.1.0.200") and neighbour(g.guest, "10.1.0.200") == m.mac()
+        )
     assert not pings(untagged, one.address()) and not pings(one.guest, "10.1.0.201")
     for silent in {one.address(), two.address()} - {other.address()}:
         assert not pings(stranger, silent)

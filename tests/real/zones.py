@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -94,3 +95,9 @@ def whole(source: Any, address: str, size: int) -> bool:
     """Whether a packet of this size passes in one piece."""
     words = ["ping", "-c", "1", "-W", "2", "-M", "do", "-s", str(size - 28), address]
     return source.run(words, check=False).returncode == 0
+
+
+def neighbour(source: Any, address: str) -> str:
+    """The MAC that it knows for a neighbour; "" for none. Under load the kernel may leave one out of its answer."""
+    told = json.loads(source.run(["ip", "-j", "neigh", "show", address]).stdout or "[]")
+    return str(told[0].get("lladdr", "")) if told else ""

@@ -1,8 +1,8 @@
 """ovn-controller computes everything anew once it has come to rest.
 
-It follows changes one by one, and not all that a change touches is computed with it: in 23.03 the flows of ``is_chassis_resident()`` depend on
-the order of a gateway's candidates and on BFD, and are looked at again only when the gateway's port does. Where these change under load,
-a host keeps the flows of gateways that another host carries, until something makes it compute them all.
+It follows changes one by one, and not all that a change touches is computed with it: in 23.03 the flows of
+``is_chassis_resident()`` depend on the order of a gateway's candidates and on BFD, and are looked at again only when the gateway's port
+changes. Where gateways move under load, a host keeps the flows of some that another host carries, until something makes it compute all.
 
 Source: ovn-controller(8), ``inc-engine/recompute``; OVN, controller/lport.c, ``lport_is_chassis_resident`` up to 25.03.
 """
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 CALM_SECONDS = 3.0  # that nothing must have moved
-PAUSE_SECONDS = 15.0  # from one to the next; and that it is put off where there is no calm
-SHARE = 0.01  # of ovn-controller's time, at most
+PATIENCE_SECONDS = 15.0  # that it is put off where there is no calm
+SHARE = 0.1  # of ovn-controller's time, at most
 
 
 class Controller(Protocol):
@@ -47,12 +47,12 @@ class Settling:
         now = self.clock()
         if not self.first or now < self.earliest:
             return False
-        if now - self.last < CALM_SECONDS and now - self.first < PAUSE_SECONDS:
+        if now - self.last < CALM_SECONDS and now - self.first < PATIENCE_SECONDS:
             return False
         if not controller.recompute():
             return False
         # Its own work is no reason to do it again
         self.activity, self.first = controller.activity() or self.activity, 0.0
         done = self.clock()
-        self.earliest = done + max(PAUSE_SECONDS, (done - now) / SHARE)
+        self.earliest = done + (done - now) / SHARE
         return True

@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -80,10 +81,19 @@ class Flows:
         return done.returncode == 0
 
     def recompute(self) -> bool:
-        """Have ovn-controller compute all flows anew; returns when it has. The bridge is given the difference."""
-        done = asked(self.ovn, "ovn-controller", "inc-engine/recompute")
-        # One thread does both: whoever asks again is answered after the work
-        return done is not None and self.activity() is not None
+        """Have ovn-controller compute all flows anew; True when it has. The bridge is given the difference."""
+        before = self._recomputed()
+        if before is None or asked(self.ovn, "ovn-controller", "inc-engine/recompute") is None:
+            return False
+        until = time.monotonic() + SECONDS  # it may have to wait for the southbound database's answer first
+        while (now := self._recomputed()) == before and time.monotonic() < until:
+            time.sleep(0.02)
+        return now not in (None, before)
+
+    def _recomputed(self) -> str | None:
+        """How often it has computed them all."""
+        found = re.search(r"recompute:\s+(\d+)", self.activity() or "")
+        return found and found[1]
 
     def reinstall(self) -> bool:
         """Have ovn-controller connect to the bridge again: it then replaces all flows by those that it wants, at once."""

@@ -169,6 +169,8 @@ class Site:
         if pids:
             self.node.run(["kill", "-9", *pids], check=False)
         self.vsctl("--if-exists", "del-port", f"{machine.name}-p")
+        # A namespace's cards go some time after it
+        self.node.run(["ip", "link", "delete", f"{machine.name}-p"], check=False)
         self.node.run(["ip", "netns", "delete", machine.name], check=False)
 
     def _machine(self, name: str, address: str, mtu: int) -> Machine:
