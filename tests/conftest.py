@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -208,6 +209,12 @@ def made_database(request: pytest.FixtureRequest, template: Path) -> Iterator[st
     server: postgres.Server = request.getfixturevalue("postgresql")
     with server.database("wolke") as url:
         yield url
+
+
+@pytest.fixture(autouse=True)
+def _draws(request: pytest.FixtureRequest) -> None:
+    """Addresses are drawn (``wolke/network/ports/ipam.py``): here the same ones each time."""
+    random.seed(request.node.nodeid)
 
 
 @pytest.fixture

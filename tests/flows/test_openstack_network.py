@@ -67,7 +67,9 @@ def test_subnet_pools(api: Api) -> None:
 
 def test_ports(api: Api) -> None:
     api.openstack("network create lan")
-    api.openstack("subnet create lan4 --network lan --subnet-range 10.8.0.0/24")
+    api.openstack(
+        "subnet create lan4 --network lan --subnet-range 10.8.0.0/24 --allocation-pool start=10.8.0.100,end=10.8.0.199"
+    )
     fixed = ["--fixed-ip", "subnet=lan4,ip-address=10.8.0.50"]
     made = api.shown("port create web --network lan --description site --tag front", *fixed)
     assert made["fixed_ips"] == [{"subnet_id": made["fixed_ips"][0]["subnet_id"], "ip_address": "10.8.0.50"}]

@@ -75,6 +75,14 @@ class Server:
         self.guest.detach()
 
 
+def drawn(cidr: str) -> dict[str, Any]:
+    """The pool of a subnet, apart from the addresses that tests name."""
+    if not cidr.endswith(".0/24"):
+        return {}
+    prefix = cidr.removesuffix("0/24")
+    return {"allocation_pools": [{"start": f"{prefix}100", "end": f"{prefix}199"}]}
+
+
 def ask(node: Any, address: str, port: int = 80, kind: str = "tcp") -> str:
     """What a server answers, "" for nothing within two seconds. ``node``: a guest, or a node of the lab."""
     return str(node.run(["python3", "-c", ASK, kind, address, str(port)], check=False).stdout.strip())
@@ -117,13 +125,13 @@ class Tenant:
         self.made.remove((path, id))
 
     def network(self, *cidrs: str, **more: Any) -> dict[str, Any]:
-        """A network with its subnets; IPv6 by router advertisements."""
+        """A network with its subnets; IPv6 by router advertisements. Of a /24 the ports draw .100 to .199: the rest is the test's."""
         network = self.create("network", name=self.name, **more)
         slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
         network["subnets"] = [
             self.create(
                 "subnet", network_id=network["id"], cidr=cidr, ip_version=6 if ":" in cidr else 4,
-                **(slaac if ":" in cidr else {}),
+                **(slaac if ":" in cidr else drawn(cidr)),
             )["id"]
             for cidr in cidrs
         ]  # fmt: skip

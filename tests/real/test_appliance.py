@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.real.orders import Api as Orders
-from tests.real.tenants import SERVE, Server, Tenant, ask, pings
+from tests.real.tenants import SERVE, Server, Tenant, ask, drawn, pings
 from wolke.lab import Lab, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -32,7 +32,8 @@ class Site(Tenant):
     def plain(self, name: str, cidr: str, **subnet: Any) -> dict[str, Any]:
         """A network with one IPv4 subnet as asked."""
         network = self.create("network", name=name)
-        network["subnets"] = [self.create("subnet", network_id=network["id"], cidr=cidr, ip_version=4, **subnet)["id"]]
+        asked = {"network_id": network["id"], "cidr": cidr, "ip_version": 4, **drawn(cidr), **subnet}
+        network["subnets"] = [self.create("subnet", **asked)["id"]]
         return network
 
     def firewall(self, host: int, one: dict[str, Any], two: dict[str, Any]) -> tuple[Server, Server]:
