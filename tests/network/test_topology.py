@@ -93,6 +93,13 @@ def test_a_picture_with_names_and_addresses(plan: Plan, cloud: Cloud) -> None:
     assert reply.headers["content-type"] == "image/svg+xml" and reply.text.startswith("<svg")
 
 
+def test_a_router_without_a_way_out_translates_nothing(plan: Plan, cloud: Cloud) -> None:
+    plan.router(plan.network(), outside=False)
+    assert "router" in texts(cloud.member)
+    plan.router(plan.network())
+    assert {"router", "router, translates"} <= texts(cloud.member)
+
+
 def test_an_empty_project_and_wrong_input(cloud: Cloud) -> None:
     assert "There is no network yet." in texts(cloud.stranger)
     assert cloud.member.get(f"{PATH}?colour=red").status_code == 400

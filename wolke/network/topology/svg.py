@@ -259,12 +259,14 @@ class Picture:
             '<circle cx="14" cy="14" r="12"/><path d="M6 14 H22 M18 10 L22 14 L18 18 M14 6 V22"/></g>'
         )
         self.text(x + 50, y + 24, router["name"] or router["id"], "name", 24)
-        state = (
-            "off" if not router["admin_state_up"] else ("translates" if router["enable_snat"] else "does not translate")
-        )
-        count = len(router["routes"])
-        routes = f", {count} route{'s' if count > 1 else ''}" if count else ""
-        self.text(x + 50, y + 42, f"router, {state}{routes}", "small", 36)
+        told = ["router"]
+        if not router["admin_state_up"]:
+            told.append("off")
+        elif any(edge["source"] == router["id"] for edge in self.edges["gateway"]):
+            told.append("translates" if router["enable_snat"] else "does not translate")
+        if count := len(router["routes"]):
+            told.append(f"{count} route{'s' if count > 1 else ''}")
+        self.text(x + 50, y + 42, ", ".join(told), "small", 36)
 
     def draw_panel(self, panel: Panel) -> None:
         network = panel.network
@@ -292,7 +294,7 @@ class Picture:
         self.box(x, y, CARD_WIDTH, CARD_HEIGHT, "card", title=f"{card.id}\n{' '.join(card.lines)}\n{card.groups}")
         self.dot(x + 14, y + 16, "#dc2626" if card.off else ("#16a34a" if card.up else "#94a3b8"))
         self.text(x + 26, y + 20, card.title, "name", 24)
-        self.text(x + 12, y + 37, "  ".join(card.lines), "small", 33)
+        self.text(x + 12, y + 37, "  ".join(card.lines), "small", 30)
         if card.badges:
             more = f" +{len(card.badges) - 1}" if len(card.badges) > 1 else ""
             words = card.badges[0] + more
