@@ -54,6 +54,31 @@ def test_members_of_a_remote_group_and_nobody_else(plan: Plan) -> None:
     assert decided(plan.ask(stranger, target)) == (False, "security_group", group["id"])
 
 
+def test_a_floating_ipv6_address_is_its_port_s_in_a_remote_group_and_a_router_s_is_nobody_s(plan: Plan) -> None:
+    """``$pg_..._ip6`` holds what ports of servers have in ``addresses``; those of routers' ports are "router"."""
+    plan.net.create(
+        "subnet", by=plan.cloud.admin, network_id=plan.public["id"], cidr="2001:db8::/64", ip_version=6, enable_dhcp=False
+    )  # fmt: skip
+    network = plan.network("10.0.0.0/24", "fd00:1::/64")
+    group = plan.group(stateful=False)
+    for version, protocol in ((6, "udp"), (4, "icmp")):
+        plan.net.create(
+            "security_group_rule", security_group_id=group["id"], direction="ingress", ethertype=f"IPv{version}",
+            protocol=protocol, remote_group_id=group["id"],
+        )  # fmt: skip
+    plan.router(network)
+    one, two = plan.server(network, group), plan.server(network, group)
+    floating = plan.net.create(
+        "floatingip", floating_network_id=plan.public["id"], port_id=one["id"], fixed_ip_address=ip(one, 6)
+    )
+    assert plan.ask(two, floating["floating_ip_address"], protocol="udp", port=123)["reachable"]
+    leg = plan.net.create("port", network_id=network["id"], fixed_ips=[{"ip_address": "10.0.0.5"}])
+    plan.join(plan.net.create("router"), port_id=leg["id"])
+    assert plan.ask(two, one, protocol="icmp")["reachable"]
+    plan.net.update("port", leg["id"], security_groups=[group["id"]])
+    assert decided(plan.ask(two, "10.0.0.5", protocol="icmp")) == (False, "security_group", group["id"])
+
+
 @pytest.mark.parametrize(
     ("rule", "what", "yes"),
     [

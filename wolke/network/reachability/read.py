@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, case, cast, exists, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from wolke.network.address_groups.table import AddressGroup
 from wolke.network.address_scopes.table import AddressScope
 from wolke.network.chassis import Chassis
 from wolke.network.doorman import reader
@@ -28,13 +25,13 @@ from wolke.network.networks.table import Network as NetworkRow
 from wolke.network.owners import GATEWAY, INTERFACE, ROUTERS, trusted
 from wolke.network.ports.table import FixedIp, PortSecurityGroup
 from wolke.network.ports.table import Port as PortRow
+from wolke.network.reachability.groups import read_groups
 from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import (
     Detour,
     Door,
     FloatingIp,
     Forwarding,
-    Group,
     Ip,
     Net,
     Network,
@@ -43,23 +40,20 @@ from wolke.network.reachability.picture import (
     Port,
     Route,
     Router,
-    Rule,
     SourceNat,
     Subnet,
 )
+from wolke.network.reachability.values import address_of, chosen, net_of
 from wolke.network.routed.published import in_scope, operators
 from wolke.network.routers.legs import Leg, legs_of
 from wolke.network.routers.placement import candidates
 from wolke.network.routers.table import Router as RouterRow
 from wolke.network.routers.ways import detour, neighbour, source_nats, ways
 from wolke.network.security_groups.protocols import number
-from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
+from wolke.network.security_groups.table import SecurityGroup
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet as SubnetRow
 from wolke.network.zones.table import ZoneSegment
-
-address_of = lru_cache(65536)(ip_address)
-net_of = lru_cache(65536)(lambda text: ip_network(text, strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +116,6 @@ def picture(db: Session, scope: Scope | None = None) -> Picture:
         door=read_door(db),
         published=published(legs, pools),
     )
-
-
-def chosen(query: Any, column: Any, ids: Collection[str] | None) -> Any:
-    return query if ids is None else query.where(column.in_(ids))
 
 
 # What a scope leads to -----------------------------------------------------------------------------------------------
@@ -342,49 +332,3 @@ def read_door(db: Session) -> Door:
     door = reader.load(db)
     names = {row.id: row.name for row in db.execute(select(DoormanRule.id, DoormanRule.name))} if door.rules else {}
     return Door(door.rules, door.exemptions, door.networks, names)
-
-
-# Security groups -----------------------------------------------------------------------------------------------------
-def read_groups(db: Session, ids: set[str] | None, addresses: set[str] | None) -> dict[str, Group]:
-    """Groups with their rules. ``addresses``: those that are looked for among the members of remote groups."""
-    rules: dict[str, list[Rule]] = defaultdict(list)
-    query = select(SecurityGroupRule.__table__).order_by(SecurityGroupRule.created_at, SecurityGroupRule.id)
-    rows = db.execute(chosen(query, SecurityGroupRule.security_group_id, ids)).all()
-    named = {row.remote_address_group_id for row in rows if row.remote_address_group_id}
-    told = (
-        db.execute(select(AddressGroup.id, AddressGroup.addresses).where(AddressGroup.id.in_(named))) if named else ()
-    )
-    sets = {id: frozenset(map(net_of, addresses)) for id, addresses in told}
-    for row in rows:
-        rules[row.security_group_id].append(rule_of(row, sets))
-    remote = {rule.remote_group for held in rules.values() for rule in held if rule.remote_group}
-    members: dict[str, set[Ip]] = defaultdict(set)
-    inside = select(PortSecurityGroup.group_id, FixedIp.ip_address).join(
-        FixedIp, FixedIp.port_id == PortSecurityGroup.port_id
-    )
-    inside = chosen(inside.where(PortSecurityGroup.group_id.in_(remote)), FixedIp.ip_address, addresses)
-    for group_id, ip in db.execute(inside) if remote else ():
-        members[group_id].add(address_of(ip))
-    groups = db.execute(
-        chosen(select(SecurityGroup.__table__), SecurityGroup.id, None if ids is None else ids | remote)
-    )
-    return {
-        row.id: Group(
-            row.id,
-            row.name,
-            row.project_id,
-            row.stateful,
-            tuple(rules.get(row.id, ())),
-            frozenset(members.get(row.id, ())),
-        )
-        for row in groups
-    }
-
-
-def rule_of(row: Any, address_groups: Mapping[str, frozenset[Net]]) -> Rule:
-    prefix: Net | None = net_of(row.remote_ip_prefix) if row.remote_ip_prefix else None
-    protocol = None if row.protocol is None else number(str(row.protocol), row.ethertype)
-    return Rule(
-        row.id, row.direction, int(row.ethertype[-1]), protocol, row.port_range_min, row.port_range_max, prefix, row.remote_group_id,
-        address_groups.get(row.remote_address_group_id, frozenset()) if row.remote_address_group_id else None,
-    )  # fmt: skip
