@@ -140,6 +140,21 @@ def test_it_is_noticed_undone_and_told(scene: Scene, what: str) -> None:
     )
 
 
+def test_all_flows_are_computed_anew_after_a_change_and_that_is_no_drift(scene: Scene) -> None:
+    def whole() -> int:
+        words = ["ovn-appctl", "-t", "ovn-controller", "inc-engine/show-stats", "flow_output"]
+        found = re.search(r"recompute:\s+(\d+)", scene.lab.host(2).run(words).stdout)
+        assert found
+        return int(found[1])
+
+    before = int(calm(lambda: str(whole())))
+    began = time.time()
+    scene.tenant.rule(scene.group, protocol="tcp", port_range_min=22, port_range_max=22)
+    assert wait_for(lambda: whole() > before, SECONDS)
+    calm(lambda: flows(scene))
+    assert not [one for one in scene.records(began) if one["kind"] == "flows"]
+
+
 def told(scene: Scene, since: float, place: str, kind: str) -> bool:
     mine = [one for one in scene.records(since) if (one["place"], one["kind"]) == (place, kind)]
     return bool(mine) and all(one["undone_at"] for one in mine)

@@ -114,7 +114,10 @@ class Mender:
                         if f["subnet_id"] == subnet["id"]}  # fmt: skip
                 address = min(held, default="") or built.plan.net(net).address(4, version)
                 if self.once("gateway", decided["id"]):
-                    shown = self.call("PUT", f"subnets/{subnet['id']}", subnet={"gateway_ip": address})["subnet"]
+                    # A gateway must not stand in a pool, and a router that came by an own port has its address from one
+                    pools = [rest for pool in subnet["allocation_pools"] for rest in without(pool, address)]
+                    body = {"gateway_ip": address, "allocation_pools": pools}
+                    shown = self.call("PUT", f"subnets/{subnet['id']}", subnet=body)["subnet"]
                     built.subnets[net, version] = shown
                     for guest in built.plan.guests:
                         if guest.net == net and guest.name in built.plugged:
@@ -289,3 +292,16 @@ class Mender:
         for id in self.exceptions:
             self.call("DELETE", f"doorman/exceptions/{id}", base="/wolke/v1")
         self.exceptions.clear()
+
+
+def without(pool: Json, address: str) -> list[Json]:
+    """What is left of an allocation pool without one address: one pool or two, or none.
+
+    >>> without({"start": "10.0.0.2", "end": "10.0.0.9"}, "10.0.0.2")
+    [{'start': '10.0.0.3', 'end': '10.0.0.9'}]
+    """
+    first, last, gone = (ip_address(text) for text in (pool["start"], pool["end"], address))
+    if not int(first) <= int(gone) <= int(last):
+        return [pool]
+    parts = ((first, gone - 1), (gone + 1, last))
+    return [{"start": str(start), "end": str(end)} for start, end in parts if int(start) <= int(end)]
