@@ -25,8 +25,9 @@ def test_every_verdict_is_what_packets_do_and_every_no_flips(lab: Lab) -> None:
     arena, report = Arena(lab), Report()
     try:
         for first in range(SEED, SEED + COUNT, WAVE):
-            prove(arena, [topology(number) for number in range(first, min(first + WAVE, SEED + COUNT))], report)
-            print(f"seeds {SEED} to {first + WAVE - 1}: {report}", flush=True)
+            wave = range(first, min(first + WAVE, SEED + COUNT))
+            prove(arena, [topology(number) for number in wave], report)
+            print(f"seeds {SEED} to {wave[-1]}: {report}", flush=True)
     finally:
         arena.end()
     assert not report.wrong, "\n".join(report.wrong)

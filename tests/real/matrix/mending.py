@@ -197,6 +197,8 @@ class Mender:
         key = self.net_at(built, packet["destination"])
         router = self.call("GET", f"routers/{decided['id']}")["router"]
         if key is None:  # out of the cloud
+            if ("outside", decided["id"]) in self.done:
+                return True
             if router["external_gateway_info"]:
                 return False
             middle = {
@@ -228,6 +230,8 @@ class Mender:
     def translate(self, built: Built, decided: Json, packet: Json, case: Case) -> bool:
         router = self.call("GET", f"routers/{decided['id']}")["router"] if decided["type"] == "router" else {}
         info = router.get("external_gateway_info")
+        if ("nat", decided["id"]) in self.done and "." in packet["destination"]:
+            return True
         if not info or info["enable_snat"] or ":" in packet["destination"]:
             return False
         if self.once("nat", decided["id"]):
@@ -241,6 +245,8 @@ class Mender:
         for one in built.plan.forwardings:
             if built.floating[one.floating]["id"] == decided["id"]:
                 return one.guest != case.probe.source and self.forward(built, decided["id"], one.guest, packet)
+        if ("floating", decided["id"]) in self.done:
+            return True
         held = {
             one["port_id"] for one in self.call("GET", f"floatingips?project_id={built.projects[0]}")["floatingips"]
         }
