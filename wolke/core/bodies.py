@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wolke.core.errors import BadRequest
 from wolke.core.versions import Since, Version
 
-__all__ = ["UNSET", "Body", "OpenBody", "Text255", "UnsetType", "envelope", "given", "parse"]
+__all__ = ["UNSET", "Body", "OpenBody", "Text255", "UnsetType", "envelope", "given", "parse", "take_over"]
 
 Text255 = Annotated[str, Meta(max_length=255)]
 
@@ -42,6 +42,13 @@ def given(body: Struct) -> dict[str, Any]:
     """The fields that the caller has sent, by attribute name."""
     found = ((name, getattr(body, name)) for name in body.__struct_fields__)
     return {name: value for name, value in found if value is not UNSET}
+
+
+def take_over(thing: Any, body: Struct, *names: str) -> None:
+    """Set those of the attributes that the body gives; the others stay as they are."""
+    for name in names:
+        if (value := getattr(body, name)) is not UNSET:
+            setattr(thing, name, value)
 
 
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `(?P<place>[^`]*)`)?$", re.DOTALL)

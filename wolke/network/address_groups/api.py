@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from msgspec import UNSET
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wolke.core.bodies import Body
+from wolke.core.bodies import Body, take_over
 from wolke.core.db import Json, lock
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
@@ -104,9 +103,7 @@ def create(ctx: Ctx, body: Create) -> AddressGroup:
 
 @address_groups.update
 def update(ctx: Ctx, group: AddressGroup, body: Update) -> None:
-    for name in ("name", "description"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(group, name, value)
+    take_over(group, body, "name", "description")
 
 
 @address_groups.action("add_addresses")

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
+from wolke.core.bodies import take_over
 from wolke.core.db import Json, lock
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
@@ -82,9 +83,7 @@ def update(ctx: Ctx, scope: AddressScope, body: Update) -> None:
         )
     if body.shared is True:
         rbac.share(ctx, "address_scope", scope, True)
-    for name in ("name", "description"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(scope, name, value)
+    take_over(scope, body, "name", "description")
 
 
 @address_scopes.delete

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import delete
 
 from wolke.core import policy
-from wolke.core.bodies import Text255
+from wolke.core.bodies import Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
@@ -97,9 +97,7 @@ def update(ctx: Ctx, peer: BgpPeer, body: Update) -> None:
             raise BgpPeerNotAuthenticated(f"BGP peer {peer.id} not authenticated.")
         peer.password = sealed(ctx, str(body.password))
         tell_hosts(ctx)
-    for name in ("name", "description"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(peer, name, value)
+    take_over(peer, body, "name", "description")
 
 
 @peers.delete

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import delete, select
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
@@ -123,9 +123,7 @@ def create(ctx: Ctx, body: Create) -> BgpSpeaker:
 
 @speakers.update
 def update(ctx: Ctx, speaker: BgpSpeaker, body: Update) -> None:
-    for name in ("name", "description", "advertise_floating_ip_host_routes", "advertise_tenant_networks"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(speaker, name, value)
+    take_over(speaker, body, "name", "description", "advertise_floating_ip_host_routes", "advertise_tenant_networks")
     tell_hosts(ctx)
 
 

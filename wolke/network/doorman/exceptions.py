@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, event, false, or_, select, update
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Database, Json, iso, lock
 from wolke.core.errors import BadRequest
@@ -140,9 +140,7 @@ def create(ctx: Ctx, body: Create) -> DoormanException:
 @doorman_exceptions.update
 def change(ctx: Ctx, one: DoormanException, body: Update) -> None:
     lock(ctx.db, "doorman")
-    for name in ("name", "description", "reason"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(one, name, value)
+    take_over(one, body, "name", "description", "reason")
     if body.expires_at is not UNSET:
         one.expires_at, one.expired = moment(body.expires_at, ctx.now), False
     changed(ctx.db)

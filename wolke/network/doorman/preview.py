@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Answer, Ctx
@@ -34,6 +34,8 @@ from wolke.network.reachability.verdict import NAMES
 from wolke.v1 import v1
 
 MOST_WAYS, MOST_SHOWN = 1000, 1000
+# What a new rule is where the proposal does not say
+BLANK: dict[str, Any] = {"name": "", "enabled": True, "remote_ip_prefixes": [], "local_ip_prefixes": []}
 _preview = policy.rule("wolke:preview_doorman", policy.admin)
 
 
@@ -107,15 +109,10 @@ def proposal(ctx: Ctx, given: Sequence[Proposed]) -> list[DoormanRule]:
                     if getattr(one, name) is UNSET:
                         raise BadRequest(f"Invalid input for doorman_preview.rules.{name}: a new rule needs it")
                 rule = DoormanRule(**{**BLANK, "id": f"new-{number}"})
-            for name in one.__struct_fields__:
-                if (value := getattr(one, name)) is not UNSET and name != "id":
-                    setattr(rule, name, value)
+            take_over(rule, one, *(name for name in one.__struct_fields__ if name != "id"))
             settle(ctx.db, rule)
             made.append(rule)
     return made
-
-
-BLANK: dict[str, Any] = {"name": "", "enabled": True, "remote_ip_prefixes": [], "local_ip_prefixes": []}
 
 
 def differing(before: Sequence[Rule], after: Sequence[Rule]) -> list[Rule]:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json, iso, lock
 from wolke.core.errors import BadRequest, Conflict
@@ -144,9 +144,7 @@ def create(ctx: Ctx, body: Create) -> DoormanRule:
 @doorman_rules.update
 def update(ctx: Ctx, rule: DoormanRule, body: Update) -> None:
     lock(ctx.db, "doorman")
-    for name in body.__struct_fields__:
-        if (value := getattr(body, name)) is not UNSET and name != "position":
-            setattr(rule, name, value)
+    take_over(rule, body, *(name for name in body.__struct_fields__ if name != "position"))
     settle(ctx.db, rule)
     if body.position is not UNSET:
         put([one for one in ordered(ctx.db) if one.id != rule.id], rule, body.position)

@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
-from wolke.core.bodies import Text255
+from wolke.core.bodies import Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
@@ -112,9 +112,7 @@ def check_own(ctx: Ctx, table: type[Any], id: str | None, error: type[NotFound],
 
 @logs.update
 def update(ctx: Ctx, log: NetworkLog, body: Update) -> None:
-    for name in ("name", "description", "enabled"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(log, name, value)
+    take_over(log, body, "name", "description", "enabled")
     wake_marked(ctx, log)
 
 

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wolke.core.bodies import take_over
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict
 from wolke.core.http import Ctx
@@ -118,9 +119,7 @@ def chosen(ctx: Ctx, router: Router, port: Any, wanted: str) -> tuple[str, str]:
 
 @ndp_proxies.update
 def update(ctx: Ctx, one: NdpProxy, body: Update) -> None:
-    for name in ("name", "description"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(one, name, value)
+    take_over(one, body, "name", "description")
 
 
 @ndp_proxies.delete

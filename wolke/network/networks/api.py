@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, false, select, true
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
-from wolke.core.bodies import Text255
+from wolke.core.bodies import Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json, lock
 from wolke.core.errors import BadRequest
@@ -276,9 +276,7 @@ def update(ctx: Ctx, network: Network, body: Update) -> None:
     if body.admin_state_up is not UNSET and body.admin_state_up != network.admin_state_up:
         ports = select(Port.id).where(Port.network_id == network.id)
         wake_all(ctx.db, [("port", id) for id in ctx.db.scalars(ports)])
-    for name in ("name", "description", "admin_state_up", "external", "port_security_enabled"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(network, name, value)
+    take_over(network, body, "name", "description", "admin_state_up", "external", "port_security_enabled")
 
 
 def wake_tellers(ctx: Ctx, network_id: str) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
+from wolke.core.bodies import take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json, lock
 from wolke.core.http import Ctx
@@ -160,9 +161,7 @@ def update(ctx: Ctx, port: Port, body: Update) -> None:
         port.mac_address = mac
     if body.vnic_type is not UNSET:
         port.vnic_type = vnic_type_of(body.vnic_type)
-    for name in ("name", "description", "admin_state_up", "device_id", "device_owner", "data_plane_status"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(port, name, value)
+    take_over(port, body, "name", "description", "admin_state_up", "device_id", "device_owner", "data_plane_status")
     if body.host_id is not UNSET:
         port.host = body.host_id or ""
     if body.profile is not UNSET:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from wolke.core.bodies import UNSET, UnsetType
+from wolke.core.bodies import UNSET, UnsetType, take_over
 from wolke.core.db import Json
 from wolke.core.errors import Conflict, NotFound
 from wolke.core.http import Ctx
@@ -156,9 +156,7 @@ def update(ctx: Ctx, group: SecurityGroup, body: Update) -> None:
         refuse_second_default(body.name)
     if body.stateful not in (UNSET, group.stateful) and used(ctx, group.id):
         raise SecurityGroupInUse(f"Security Group {group.id} in use: stateful cannot be changed while ports use it.")
-    for name in ("name", "description", "stateful"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(group, name, value)
+    take_over(group, body, "name", "description", "stateful")
 
 
 @security_groups.delete

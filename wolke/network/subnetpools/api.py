@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json, lock
 from wolke.core.errors import Forbidden
@@ -189,9 +189,7 @@ def update(ctx: Ctx, pool: SubnetPool, body: Update) -> None:
                 "Illegal update to prefixes: existing prefixes must be a subset of the new prefixes."
             )
         set_prefixes(ctx, pool, [str(net) for net in nets])
-    for name in ("min_prefixlen", "max_prefixlen", "default_prefixlen", "default_quota", "name", "description"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(pool, name, value)
+    take_over(pool, body, "min_prefixlen", "max_prefixlen", "default_prefixlen", "default_quota", "name", "description")
     check_bounds(pool.ip_version, pool.min_prefixlen, pool.max_prefixlen, pool.default_prefixlen)
     if body.is_default is True and not pool.is_default:
         only_default(ctx.db, pool.ip_version)

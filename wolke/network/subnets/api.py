@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from wolke.core import policy
 from wolke.core.auth import Caller
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json, lock
 from wolke.core.errors import BadRequest
@@ -251,9 +251,7 @@ def update(ctx: Ctx, subnet: Subnet, body: Update) -> None:
         subnet.dns_nameservers = checks.check_nameservers(net.version, body.dns_nameservers)
     if body.host_routes is not UNSET:
         subnet.host_routes = checks.check_routes(net.version, body.host_routes)
-    for name in ("name", "description", "service_types"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(subnet, name, value)
+    take_over(subnet, body, "name", "description", "service_types")
     switched = body.enable_dhcp is not UNSET and body.enable_dhcp != subnet.enable_dhcp
     if switched:
         switch_dhcp(ctx, subnet, bool(body.enable_dhcp))

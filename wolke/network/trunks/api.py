@@ -15,7 +15,7 @@ from sqlalchemy import delete as remove_rows
 from sqlalchemy.orm import Session, aliased
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json
 from wolke.core.http import Ctx
@@ -129,9 +129,7 @@ def create(ctx: Ctx, body: Create) -> Trunk:
 
 @trunks.update
 def update(ctx: Ctx, trunk: Trunk, body: Update) -> None:
-    for name in ("name", "description", "admin_state_up"):
-        if (value := getattr(body, name)) is not UNSET:
-            setattr(trunk, name, value)
+    take_over(trunk, body, "name", "description", "admin_state_up")
 
 
 @trunks.delete

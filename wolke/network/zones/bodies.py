@@ -8,9 +8,9 @@ from ipaddress import IPv4Address
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, UnsetType, structs
+from msgspec import UNSET, Meta, UnsetType
 
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, given
 from wolke.core.config import Config
 from wolke.network.zones.errors import InvalidZone
 
@@ -81,12 +81,12 @@ class Create(Update, kw_only=True):
 # From body to columns ------------------------------------------------------------------------------------------------
 def columns(body: Update, type: str, config: Config) -> dict[str, Any]:
     """What a body says, as columns of the table. Raises InvalidZone: names the field and what is allowed."""
-    given = {field.name: value for field in structs.fields(body) if (value := getattr(body, field.name)) is not UNSET}
-    for field in given:
+    asked = given(body)
+    for field in asked:
         if field not in PLAIN and field not in FIELDS[type]:
             raise InvalidZone(field, f"a zone of type {type} takes {', '.join(FIELDS[type])}")
-    made: dict[str, Any] = {"description": given["description"]} if "description" in given else {}
-    for field, value in given.items():
+    made: dict[str, Any] = {"description": asked["description"]} if "description" in asked else {}
+    for field, value in asked.items():
         if field in READ:
             made[COLUMNS.get(field, field)] = READ[field](field, value)
     if "physical_network" in made and made["physical_network"] not in config.physical_networks:
@@ -95,10 +95,10 @@ def columns(body: Update, type: str, config: Config) -> dict[str, Any]:
     return made
 
 
-def needed(type: str, given: Update) -> None:
+def needed(type: str, body: Update) -> None:
     """Raises InvalidZone: a field without which a zone of the type cannot be."""
     for field in NEEDED[type]:
-        if getattr(given, field) is UNSET:
+        if getattr(body, field) is UNSET:
             raise InvalidZone(field, f"required for a zone of type {type}")
 
 

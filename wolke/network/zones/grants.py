@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import delete, select
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.db import Json, iso, lock
 from wolke.core.http import Answer, Ctx
 from wolke.identity.table import Group, Project, User
@@ -103,8 +103,7 @@ def create(ctx: Ctx, body: Create) -> Json:
         raise InvalidZone("grant.subject_id", f"there is no {wish.subject_type} {wish.subject_id}")
     lock(ctx.db, f"zone/{zone.id}")
     grant = ZoneGrant(zone_id=zone.id, created_at=ctx.now, updated_at=ctx.now)
-    for name in ("subject_type", "subject_id", "level", "on_revoke"):
-        setattr(grant, name, getattr(wish, name))
+    take_over(grant, wish, "subject_type", "subject_id", "level", "on_revoke")
     if rights.is_given(ctx.db, zone.id, rights.right_of(grant)):
         raise ZoneGrantExists(f"The {wish.subject_type} {wish.subject_id} has a right on zone {zone.name} already.")
     ctx.db.add(grant)
@@ -118,9 +117,7 @@ def create(ctx: Ctx, body: Create) -> Json:
 def update(ctx: Ctx, body: Update) -> Json:
     """Change what a right allows, or what its revoke will do; what stands by it stays."""
     grant = grant_of(ctx, zone_of(ctx, RULES["update"]))
-    for name in ("level", "on_revoke"):
-        if (value := getattr(body.grant, name)) is not UNSET:
-            setattr(grant, name, value)
+    take_over(grant, body.grant, "level", "on_revoke")
     ctx.db.flush()
     ctx.about(grant)
     return {"grant": view(grant)}
