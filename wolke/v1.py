@@ -6,13 +6,14 @@ Errors: ``{"error": {"code": 409, "type": "ZoneInUse", "message": "..."}}``; lis
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from wolke.core import collection
 from wolke.core.db import Json, Resource
 from wolke.core.errors import BadRequest, WolkeError
 from wolke.core.http import Ctx, Service
-from wolke.core.paging import whole_number
+from wolke.core.paging import Page, Sort, whole_number
 from wolke.core.policy import Target, logged_in, rule
 
 T = TypeVar("T", bound=Resource)
@@ -32,13 +33,28 @@ class Collection(collection.Collection[T], Generic[T]):
 
     service = v1
     told = True
+    order: tuple[Sort, ...] = ()  # of a list where the caller does not say
 
     def rule(self, action: str) -> str:
         return f"wolke:{action}_{self.singular}"
 
     def unknown_filter(self, ctx: Ctx, name: str) -> None:
-        known = sorted({*self.sortable, *self.filters, *self.reserved})
-        raise BadRequest(f"Invalid query parameter '{name}': use one of {', '.join(known)}")
+        raise unknown_parameter(name, sorted({*self.sortable, *self.filters, *self.reserved}))
+
+    def page(self, ctx: Ctx) -> Page:
+        page = super().page(ctx)
+        return page if page.sorts else replace(page, sorts=self.order)
+
+
+def unknown_parameter(name: str, known: Sequence[str]) -> BadRequest:
+    """The error of a call that is given a query parameter it does not take."""
+    return BadRequest(f"Invalid query parameter '{name}': use {'one of ' if len(known) > 1 else ''}{', '.join(known)}")
+
+
+def refuse_unknown(ctx: Ctx, known: Sequence[str]) -> None:
+    """Raises BadRequest: the query has a parameter that the call does not take."""
+    if unknown := set(ctx.query) - set(known):
+        raise unknown_parameter(min(unknown), known)
 
 
 def limit(ctx: Ctx, usual: int | None = PAGE) -> int | None:

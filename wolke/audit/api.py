@@ -19,7 +19,7 @@ from wolke.core.events import Event, verify
 from wolke.core.http import Ctx
 from wolke.core.paging import whole_number
 from wolke.core.policy import Target, rule
-from wolke.v1 import limit, v1
+from wolke.v1 import limit, unknown_parameter, v1
 
 FILTERS = {
     "kind": Event.kind, "target_id": Event.target_id, "user_id": Event.user_id, "user_name": Event.user_name,
@@ -95,8 +95,7 @@ def filtered(ctx: Ctx, query: Select[Any]) -> Select[Any]:
                 raise BadRequest(f"Invalid input for marker: '{values[0]}' is not the id of an event")
             query = query.where(Event.id < last)
         elif name not in OTHERS:
-            known = ", ".join(sorted((*FILTERS, *OTHERS)))
-            raise BadRequest(f"Invalid query parameter '{name}': use one of {known}")
+            raise unknown_parameter(name, sorted((*FILTERS, *OTHERS)))
     return query
 
 

@@ -384,12 +384,18 @@ def converted(name: str, column: InstrumentedAttribute[Any], value: str) -> Any:
     kind = column.type
     try:
         if isinstance(kind, Boolean):
-            return TRUTH[value.lower()]
+            return truth(name, value)
         if isinstance(kind, Integer):
             return int(value)
         if isinstance(kind, Float):
             return float(value)
-    except (KeyError, ValueError) as error:
-        wanted = "true or false" if isinstance(kind, Boolean) else "a number"
-        raise BadRequest(f"Invalid input for {name}: '{value}' is not {wanted}") from error
+    except ValueError as error:
+        raise BadRequest(f"Invalid input for {name}: '{value}' is not a number") from error
     return value
+
+
+def truth(name: str, value: str) -> bool:
+    """What a query parameter's text says. Raises BadRequest, naming the parameter."""
+    if value.lower() not in TRUTH:
+        raise BadRequest(f"Invalid input for {name}: '{value}' is not true or false")
+    return TRUTH[value.lower()]

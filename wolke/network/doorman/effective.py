@@ -28,7 +28,7 @@ from wolke.network.ports.api import ports
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routers.api import routers
 from wolke.network.subnets.api import subnets
-from wolke.v1 import v1
+from wolke.v1 import refuse_unknown, v1
 
 THINGS: dict[str, Any] = {"port_id": ports, "floatingip_id": floating_ips, "router_id": routers, "subnet_id": subnets}
 _read = policy.rule("wolke:get_doorman_effective", policy.reader)
@@ -46,9 +46,8 @@ class Spot:
 @v1.call("GET", "/doorman/effective", rule=_read)
 def effective(ctx: Ctx) -> Json:
     """The door's rules for one port, floating IP, router or subnet, where it is seen from outside."""
+    refuse_unknown(ctx, tuple(THINGS))
     given = [name for name in THINGS if ctx.query.get(name)]
-    if unknown := set(ctx.query) - set(THINGS):
-        raise BadRequest(f"Invalid query parameter '{min(unknown)}': use one of {', '.join(THINGS)}")
     if len(given) != 1:
         raise BadRequest(f"Invalid query: give exactly one of {', '.join(THINGS)}")
     [name] = given

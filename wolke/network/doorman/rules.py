@@ -18,7 +18,7 @@ from wolke.core.collection import Rules
 from wolke.core.db import Json, iso, lock
 from wolke.core.errors import BadRequest, Conflict
 from wolke.core.http import Ctx
-from wolke.core.paging import Page, Sort
+from wolke.core.paging import Sort
 from wolke.core.work import wake
 from wolke.network.doorman import checks, places, reader
 from wolke.network.doorman import policy as meaning
@@ -110,12 +110,10 @@ def said(rule: Any) -> Json:
 class DoormanRules(Collection[DoormanRule]):
     """Nobody's project owns a rule."""
 
+    order = (Sort(DoormanRule.position),)
+
     def project_of(self, ctx: Ctx, body: Any) -> str:
         return ""
-
-    def page(self, ctx: Ctx) -> Page:
-        page = super().page(ctx)
-        return page if page.sorts else Page(page.limit, page.marker, (Sort(DoormanRule.position),), page.reverse)
 
     def make(self, ctx: Ctx, make: Any, body: Any, rule: str) -> DoormanRule:
         lock(ctx.db, "doorman")

@@ -12,9 +12,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from wolke.core import metrics, policy
-from wolke.core.collection import TRUTH, Rules
+from wolke.core.collection import Rules, truth
 from wolke.core.db import Json, iso
-from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.paging import Page, Sort
 from wolke.network import hooks
@@ -43,20 +42,12 @@ def view(one: Any) -> Json:
 
 
 def standing(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
-    wanted = TRUTH.get(values[-1].lower())
-    if wanted is None:
-        raise BadRequest(f"Invalid input for standing: '{values[-1]}' is not true or false")
-    return Drift.undone_at == 0.0 if wanted else Drift.undone_at > 0.0
+    return Drift.undone_at == 0.0 if truth("standing", values[-1]) else Drift.undone_at > 0.0
 
 
 class Drifts(Collection[Drift]):
     max_limit = MOST
-
-    def page(self, ctx: Ctx) -> Page:
-        page = super().page(ctx)
-        if page.sorts:
-            return page
-        return Page(page.limit, page.marker, (Sort(self.sortable["noticed_at"], True),), page.reverse)
+    order = (Sort(Drift.noticed_at, descending=True),)
 
     def enclose_all(self, ctx: Ctx, items: bytes, page: Page, ends: list[Json], full: bool) -> bytes:
         counts = msgspec.json.encode(counted(ctx.db))

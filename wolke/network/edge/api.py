@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from wolke.audit.api import moment
 from wolke.core import policy
+from wolke.core.collection import truth
 from wolke.core.db import Json, iso
 from wolke.core.errors import BadRequest
 from wolke.core.events import Event
@@ -23,7 +24,7 @@ from wolke.network.edge.traffic import Counters, counted
 from wolke.network.edge.ways import KINDS, PREFIX, Way, ways
 from wolke.network.edge.witness import Witness
 from wolke.network.reachability.verdict import NAMES
-from wolke.v1 import page, v1
+from wolke.v1 import page, refuse_unknown, v1
 
 PARAMETERS = ("kind", "project_id", "network_id", "address", "open", "since", "limit", "marker", "counters")
 _read = policy.rule("wolke:get_edge", policy.reader)
@@ -32,8 +33,7 @@ _read = policy.rule("wolke:get_edge", policy.reader)
 @v1.call("GET", "/edge", rule=_read)
 def edge(ctx: Ctx) -> Answer:
     """Every way in and out of the cloud."""
-    if unknown := set(ctx.query) - set(PARAMETERS):
-        raise BadRequest(f"Invalid query parameter '{min(unknown)}': use one of {', '.join(PARAMETERS)}")
+    refuse_unknown(ctx, PARAMETERS)
     everything = ctx.allows(_read, policy.Target(None))
     if not everything:
         ctx.require(_read, policy.Target(ctx.caller.project_id))
@@ -44,14 +44,14 @@ def edge(ctx: Ctx) -> Answer:
     if since is not None:
         found = [way for way in found if way.key in opened]
     if "open" in ctx.query:
-        wanted = truth(ctx.query["open"], "open")
+        wanted = truth("open", ctx.query["open"])
         found = [way for way in found if (way.key in opened) == wanted]
     found.sort(key=lambda way: (KINDS.index(way.kind), way.id, way.prefix))
     shown = page(ctx, found, lambda way: f"{way.kind}/{way.id}")
     changes = last_changes(ctx.db, shown)
     items = [view(way, opened.get(way.key, []), changes.get(way.key)) for way in shown]
     body: Json = {"edge": items}
-    if not truth(ctx.query.get("counters", "true"), "counters"):
+    if not truth("counters", ctx.query.get("counters", "true")):
         return Answer(body)
     return Answer(later=partial(with_counters, ctx.app.part(Witness), body, shown))  # type: ignore[type-abstract]
 
@@ -150,10 +150,3 @@ def chosen(ctx: Ctx, found: Sequence[Way]) -> list[Way]:
         if (not kinds or way.kind in kinds) and (not networks or way.network_id in networks)
         and (not addresses or way.prefix in addresses)
     ]  # fmt: skip
-
-
-def truth(text: str, name: str) -> bool:
-    known = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in known:
-        raise BadRequest(f"Invalid input for {name}: '{text}' is not true or false")
-    return known[text.lower()]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.orm import Session
 
-from wolke.core.collection import TRUTH
+from wolke.core.collection import truth
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
@@ -170,10 +170,8 @@ def by_mac(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
 
 
 def by_learning(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
-    if unknown := [value for value in values if value.lower() not in TRUTH]:
-        raise BadRequest(f"Invalid input for mac_learning_enabled: '{unknown[0]}' is not true or false")
     learns = func.coalesce(Port.mac_learning, ~Port.port_security_enabled)
-    return learns.in_([TRUTH[value.lower()] for value in values])
+    return learns.in_([truth("mac_learning_enabled", value) for value in values])
 
 
 FILTERS = {

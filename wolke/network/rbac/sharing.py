@@ -17,9 +17,9 @@ from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
-from wolke.core.collection import TRUTH
+from wolke.core.collection import truth
 from wolke.core.db import Resource
-from wolke.core.errors import BadRequest, Conflict
+from wolke.core.errors import Conflict
 from wolke.core.http import Ctx
 from wolke.network.rbac.table import EVERYBODY, SHARED, RbacPolicy
 from wolke.network.service import Collection
@@ -86,10 +86,9 @@ def shared_filter(kind: str, table: type[Resource]) -> Callable[[Ctx, list[str]]
     """The filter ``shared=`` of a Collection."""
 
     def asked(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
-        if unknown := [value for value in values if value.lower() not in TRUTH]:
-            raise BadRequest(f"Invalid input for shared: '{unknown[0]}' is not true or false")
+        wanted = [truth("shared", value) for value in values]
         condition = visible(ctx, kind, table.id)
-        return condition if any(TRUTH[value.lower()] for value in values) else ~condition
+        return condition if any(wanted) else ~condition
 
     return asked
 

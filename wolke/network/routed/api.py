@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 from wolke.core import policy
 from wolke.core.db import Json
-from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.network.routed.published import Published, published
-from wolke.v1 import page, v1
+from wolke.v1 import page, refuse_unknown, v1
 
 rule = policy.rule("wolke:get_prefix", policy.reader)
 FILTERS: dict[str, Callable[[Published], str]] = {
@@ -46,13 +45,9 @@ def list_prefixes(ctx: Ctx) -> Json:
     everybody = ctx.allows(rule, policy.Target(None))
     if not everybody:
         ctx.require(rule, policy.Target(ctx.caller.project_id))
+    refuse_unknown(ctx, sorted([*FILTERS, "limit", "marker"]))
     found = [one for one in published(ctx.db) if everybody or one.project_id == ctx.caller.project_id]
-    for name in ctx.query:
-        if name in ("limit", "marker"):
-            continue
-        if name not in FILTERS:
-            known = ", ".join(sorted([*FILTERS, "limit", "marker"]))
-            raise BadRequest(f"Invalid query parameter '{name}': use one of {known}")
-        values = ctx.query.getlist(name)
-        found = [one for one in found if FILTERS[name](one) in values]
+    for name, attribute in FILTERS.items():
+        if values := ctx.query.getlist(name):
+            found = [one for one in found if attribute(one) in values]
     return {"prefixes": [view(one) for one in page(ctx, found, lambda one: one.prefix, usual=None)]}

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, or_, select
 
 from wolke.core.bodies import UNSET, Text255, UnsetType
-from wolke.core.collection import TRUTH
+from wolke.core.collection import truth
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
@@ -68,10 +68,9 @@ def view(rule: Any, of_default: bool) -> Json:
 
 def by_default(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
     """``belongs_to_default_sg=``"""
-    if unknown := [value for value in values if value.lower() not in TRUTH]:
-        raise BadRequest(f"Invalid input for belongs_to_default_sg: '{unknown[0]}' is not true or false")
+    asked = [truth("belongs_to_default_sg", value) for value in values]
     within = exists().where(DefaultSecurityGroup.group_id == SecurityGroupRule.security_group_id)
-    return or_(*(within if TRUTH[value.lower()] else ~within for value in values))
+    return or_(*(within if one else ~within for one in asked))
 
 
 def visible(ctx: Ctx) -> ColumnElement[bool]:

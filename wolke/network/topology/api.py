@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from wolke.core import policy
 from wolke.core.db import Json
-from wolke.core.errors import BadRequest
 from wolke.core.http import Answer, Ctx
 from wolke.network.topology.graph import Graph, graph
 from wolke.network.topology.svg import svg
-from wolke.v1 import v1
+from wolke.v1 import refuse_unknown, v1
 
 SVG = "image/svg+xml"
 _see = policy.rule("wolke:get_topology", policy.reader)
@@ -39,8 +38,7 @@ def picture(found: Graph) -> Answer:
 
 def asked(ctx: Ctx) -> Graph:
     """The graph that the caller means and may see. Raises BadRequest, Forbidden."""
-    if unknown := set(ctx.query.keys()) - {"project_id"}:
-        raise BadRequest(f"Invalid query parameter '{min(unknown)}': use project_id")
+    refuse_unknown(ctx, ("project_id",))
     wanted = ctx.query.get("project_id")
     if wanted is None and ctx.allows(_see, policy.Target(None)):
         return graph(ctx.db, None)
