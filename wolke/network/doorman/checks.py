@@ -10,9 +10,8 @@ from wolke.core.errors import BadRequest
 from wolke.core.paging import whole_number
 from wolke.network.doorman.policy import NEIGHBOURS
 from wolke.network.doorman.spans import holds
-from wolke.network.security_groups.protocols import ICMP, NUMBERS, ONLY_IPV6, number
+from wolke.network.security_groups.protocols import ICMP, NUMBERS, ONLY_IPV6, WITH_PORTS, number
 
-WITH_PORTS = ("tcp", "udp", "sctp")  # whose ports OVN can tell
 MOST_PREFIXES = 10_000
 
 
@@ -49,8 +48,9 @@ def check_ports(rule: Any) -> None:
     if value in ICMP:
         check_icmp(rule)
         return
-    if value not in (NUMBERS[name] for name in WITH_PORTS):
-        raise refuse(given[0], f"protocol {rule.protocol} has no ports here; use one of {', '.join(WITH_PORTS)}")
+    if value not in WITH_PORTS:
+        known = ", ".join(WITH_PORTS.values())
+        raise refuse(given[0], f"protocol {rule.protocol} has no ports here; use one of {known}")
     for name, port in named.items():
         if port is not None and not 1 <= port <= 65535:
             raise refuse(name, f"{port} is not a port from 1 to 65535")

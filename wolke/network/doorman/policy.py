@@ -28,7 +28,6 @@ from typing import Any, NamedTuple
 from wolke.network.doorman.spans import EVERY, Address, Network, Spans, holds, intersect, of_networks, subtract
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
-WITH_PORTS = (TCP, UDP, SCTP)
 SERVICES = 512  # below this port no client speaks from
 QUESTIONS: dict[int, Spans] = {ICMP: ((8, 8), (13, 13), (15, 15), (17, 17)), ICMPV6: ((128, 128), (139, 139))}
 NEIGHBOURS: Spans = ((130, 137), (143, 143))  # ICMPv6 types that hold a link together

@@ -30,7 +30,7 @@ from wolke.network.edge.watch import Found, openings
 from wolke.network.edge.ways import Outside, Way, ways
 from wolke.network.edge.witness import Witness
 from wolke.network.reachability.read import picture
-from wolke.network.reachability.verdict import NAMES
+from wolke.network.security_groups import protocols
 from wolke.v1 import v1
 
 MOST_WAYS, MOST_SHOWN = 1000, 1000
@@ -136,7 +136,7 @@ def ports(one: Found, other: Found, by_key: dict[str, Way]) -> list[Json]:
         found += [
             {
                 "way": f"{way.kind}/{way.id}", "project_id": way.project_id, "address": key.address, "port_id": key.port_id or None,
-                "protocol": NAMES.get(key.protocol, str(key.protocol)), "port_min": low or None, "port_max": high or None,
+                "protocol": protocols.shown(key.protocol), "port_min": low or None, "port_max": high or None,
                 "source": key.source or None, "opened_by": rules,
             }
             for low, high in left
@@ -185,6 +185,6 @@ def described(one: Conversation, rule_id: str) -> Json:
     packet, way = one.packet, one.way
     return {
         "rule_id": rule_id, "way": f"{way.kind}/{way.id}", "project_id": way.project_id, "direction": packet.direction,
-        "protocol": NAMES.get(packet.protocol, str(packet.protocol)), "remote": str(packet.remote), "local": str(packet.local),
+        "protocol": protocols.shown(packet.protocol), "remote": str(packet.remote), "local": str(packet.local),
         "port": packet.port, "source_port": packet.source_port,
     }  # fmt: skip

@@ -19,7 +19,7 @@ from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network as NetworkRow
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routed.published import in_scope, operators
-from wolke.network.security_groups.protocols import number
+from wolke.network.security_groups.protocols import ICMP, number
 from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 
@@ -65,7 +65,7 @@ def rule_of(row: Any, pool: Sequence[Network] | None = None) -> Rule:
     protocol = None if row.protocol is None else number(row.protocol, row.ethertype or "IPv4")
     ports = None if low is None else (low, high)
     source = None if row.source_port_range_min is None else (row.source_port_range_min, row.source_port_range_max)
-    if protocol in (1, 58) and low is not None:
+    if protocol in ICMP and low is not None:
         ports, source = (low, low), None if high is None else (high, high)
     local = prefixes_of(row.local_ip_prefixes)
     if pool is not None:

@@ -23,7 +23,7 @@ from wolke.network.edge.table import EdgeOpening
 from wolke.network.edge.traffic import Counters, counted
 from wolke.network.edge.ways import KINDS, PREFIX, Way, ways
 from wolke.network.edge.witness import Witness
-from wolke.network.reachability.verdict import NAMES
+from wolke.network.security_groups import protocols
 from wolke.v1 import page, refuse_unknown, v1
 
 PARAMETERS = ("kind", "project_id", "network_id", "address", "open", "since", "limit", "marker", "counters")
@@ -94,7 +94,7 @@ def opening(one: Any) -> Json:
     return {
         "address": one.address,
         "port_id": one.port_id or None,
-        "protocol": NAMES.get(one.protocol, str(one.protocol)),
+        "protocol": protocols.shown(one.protocol),
         "port_min": one.port_min or None,
         "port_max": one.port_max or None,
         "source": one.source or None,

@@ -12,8 +12,7 @@ import msgspec
 from wolke.core.db import Json
 from wolke.network.doorman.policy import Packet
 from wolke.network.edge.ways import DIRECT, FORWARDING, PREFIX, Outside, Way
-
-NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
+from wolke.network.security_groups.protocols import WITH_PORTS
 
 
 class Counters:
@@ -89,11 +88,11 @@ def doors(entry: list[Any], outside: Outside) -> Iterator[tuple[Packet, Way]]:
     way = outside.of(mine)
     if way and (moved or not translates(way)):
         yield (
-            leaving(protocol, way, back_target, target, back_port if protocol in NUMBERS.values() else sport, dport),
+            leaving(protocol, way, back_target, target, back_port if protocol in WITH_PORTS else sport, dport),
             way,
         )
     there = ip_address(target)
-    way = outside.of(there, dport, next((name for name, number in NUMBERS.items() if number == protocol), ""))
+    way = outside.of(there, dport, WITH_PORTS.get(protocol, ""))
     if way and (target != back_source or not translates(way)):
         yield (
             Packet(

@@ -25,6 +25,7 @@ from wolke.network.edge.ways import DIRECT, FLOATING, FORWARDING, PREFIX, Way, w
 from wolke.network.reachability.openings import Opening, open_ports
 from wolke.network.reachability.picture import Picture
 from wolke.network.reachability.read import Scope, picture
+from wolke.network.security_groups.protocols import WITH_PORTS
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
@@ -47,9 +48,8 @@ class Open:
     source: str
 
 
-Found = dict[
-    Open, tuple[Spans, list[Json]]
-]  # ports ((0, 0),) where the protocol has none, and the rules that open them
+# Ports, ((0, 0),) where the protocol has none, and the rules that open them
+Found = dict[Open, tuple[Spans, list[Json]]]
 
 
 def openings(seen: Picture, found: Iterable[Way]) -> Found:
@@ -86,8 +86,7 @@ def opening_of(seen: Picture, way: Way) -> Iterable[tuple[str, Opening]]:
 
 def forwarded(way: Way, one: Opening) -> Opening | None:
     """The part of an opening that is a forwarding's."""
-    numbers = {"tcp": 6, "udp": 17, "sctp": 132}
-    if way.ports is None or numbers.get(way.protocol) != one.protocol:
+    if way.ports is None or WITH_PORTS.get(one.protocol) != way.protocol:
         return None
     low, high = max(one.low, way.ports[0]), min(one.high, way.ports[1])
     return None if low > high else Opening(one.address, one.protocol, low, high, one.sources, one.decisions)

@@ -28,10 +28,9 @@ from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import Ip
 from wolke.network.reachability.question import A_PORT, End, Question, answered
 from wolke.network.reachability.read import Scope, picture
-from wolke.network.security_groups.protocols import ICMP, NUMBERS
+from wolke.network.security_groups.protocols import ICMP, NUMBERS, WITH_PORTS
 from wolke.v1 import v1
 
-WITH_PORTS = (6, 17, 132)
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
 Octet = Annotated[int, Meta(ge=0, le=255)]
 

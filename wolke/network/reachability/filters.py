@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from ipaddress import IPv6Address
 
+from wolke.network.doorman.policy import TCP
 from wolke.network.reachability.picture import Group, Ip, Packet, Picture, Port, Rule
 from wolke.network.reachability.verdict import (
     ADDRESS_PAIR,
@@ -25,7 +26,6 @@ from wolke.network.reachability.verdict import (
 )
 from wolke.network.security_groups.verdict import allowed_on_router, matches
 
-TCP, UDP, ICMP, ICMPV6, SCTP = 6, 17, 1, 58, 132
 Flow = tuple[int, Ip, int, Ip, int]
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from wolke.network.doorman.policy import SERVICES
-from wolke.network.reachability.filters import ICMP, ICMPV6, SCTP, TCP, UDP
+from wolke.network.doorman.policy import ICMP, ICMPV6, SCTP, SERVICES, TCP, UDP
 from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import Ip, Net, Packet, Picture, Port, Rule
 from wolke.network.reachability.question import A_PORT, ANYBODY

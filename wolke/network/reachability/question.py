@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from wolke.network.reachability.filters import ICMP, ICMPV6
+from wolke.network.doorman.policy import ICMP, ICMPV6
 from wolke.network.reachability.outside import is_private
 from wolke.network.reachability.picture import Ip, Packet, Picture, Port
 from wolke.network.reachability.verdict import FLOATING_IP, NO_PATH, Decision, Thing, Verdict, thing, traffic

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from wolke.core.db import Json
 from wolke.network.reachability.picture import Packet, Picture
 from wolke.network.reachability.verdict import Decision, Hop, Thing, Verdict
+from wolke.network.security_groups.protocols import ICMP
 
 OTHER: Json = {"type": "other_side", "id": "", "name": ""}
 
@@ -61,6 +62,6 @@ def view(verdict: Verdict, picture: Picture, project_id: str | None) -> Json:
 
 def packet(one: Packet) -> Json:
     found: Json = {"source": str(one.source), "destination": str(one.destination), "protocol": one.protocol}
-    if one.protocol in (1, 58):
+    if one.protocol in ICMP:
         return found | {"icmp_type": one.icmp_type, "icmp_code": one.icmp_code}
     return found | ({"source_port": one.source_port, "port": one.port} if one.port else {})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wolke.network.reachability.picture import Packet
+from wolke.network.security_groups.protocols import ICMP, NAMES
 
 # What decides, by the name that the API shows
 ALLOWED_BY_RULE = "security_group_rule"
@@ -100,12 +101,9 @@ def blocked(kind: str, of: Thing, why: str, at: Thing | None = None, direction: 
     return Blocked(Decision(kind, of, why, at, direction))
 
 
-NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
-
-
 def traffic(packet: Packet) -> str:
     """``tcp/80``, ``icmp type 8``, ``protocol 112``."""
     name = NAMES.get(packet.protocol, f"protocol {packet.protocol}")
-    if packet.protocol in (1, 58):
+    if packet.protocol in ICMP:
         return f"{name} type {packet.icmp_type}"
     return f"{name}/{packet.port}" if packet.port else name

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from wolke.network.doorman.policy import ICMP, ICMPV6
 from wolke.network.owners import FLOATING, GATEWAY
 from wolke.network.reachability.filters import (
-    ICMP,
-    ICMPV6,
     Zones,
     check_receiver,
     check_rest,
@@ -31,7 +30,9 @@ from wolke.network.reachability.verdict import (
     INTERNET,
     NAT,
     NO_PATH,
+    OPEN,
     PORT_DOWN,
+    ROUTE,
     ROUTER_ITSELF,
     Blocked,
     Decision,
@@ -87,7 +88,7 @@ class Walk:
         try:
             arrived, end, got = self.send(source, packet, mac)
             decision = self.last_rule or Decision(
-                "open", end, f"nothing stands between {packet.source} and {packet.destination}"
+                OPEN, end, f"nothing stands between {packet.source} and {packet.destination}"
             )
             there, self.hops = tuple(self.hops), []
             back = answer_to(got)
@@ -128,7 +129,7 @@ class Walk:
 
     def hop(self, at: Thing, did: str, packet: Packet, rule: Decision | None = None) -> None:
         if len(self.hops) >= MOST_HOPS:
-            raise blocked("route", at, f"the packet goes round in circles at {at}", at)
+            raise blocked(ROUTE, at, f"the packet goes round in circles at {at}", at)
         self.hops.append(Hop(at, did, packet, rule))
         if rule and not packet.answer:
             self.last_rule = rule

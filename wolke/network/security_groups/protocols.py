@@ -12,6 +12,7 @@ NUMBERS = {
 }  # fmt: skip
 WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}  # whose ports the data plane can tell
 ICMP = (1, 58)
+NAMES = {1: "icmp", 58: "icmpv6", **WITH_PORTS}  # as our own API shows them; others by their number
 ONLY_IPV6 = frozenset({41, 43, 44, 58, 59, 60})
 # ICMP type of a question -> of its answer
 ANSWERS = {"IPv4": {8: 0, 10: 9, 13: 14, 15: 16, 17: 18}, "IPv6": {128: 129, 139: 140}}
@@ -27,3 +28,12 @@ def number(protocol: str, ethertype: str) -> int:
     """
     value = int(protocol) if protocol.isdecimal() else NUMBERS[protocol]
     return 58 if value == 1 and ethertype == "IPv6" else value
+
+
+def shown(protocol: int) -> str:
+    """A protocol as our own API shows it.
+
+    >>> shown(6), shown(112)
+    ('tcp', '112')
+    """
+    return NAMES.get(protocol, str(protocol))
