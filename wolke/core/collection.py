@@ -39,6 +39,9 @@ class Rules:
     actions: Mapping[str, policy.Check] = field(default_factory=dict)
 
 
+OPERATOR = Rules(read=policy.admin, create=policy.admin, update=policy.admin, delete=policy.admin)
+
+
 class Collection(Generic[T]):
     """All calls on one kind of resource.
 

@@ -89,6 +89,15 @@ def new_hex() -> str:
     return uuid.uuid4().hex
 
 
+def is_id(text: str) -> bool:
+    """Whether a text could be the id of something: a UUID."""
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
 def iso(seconds: float, *, micro: bool = False) -> str:
     """UTC in ISO 8601.
 

@@ -113,7 +113,7 @@ class Sealer(Lane):
     """A lane of its own kind: it looks for events without a place, and asks nobody's work items for it."""
 
     def __init__(self, vault: Vault) -> None:
-        super().__init__("audit", (), lambda items: {})
+        super().__init__("audit")
         self.vault = vault
 
     def run_once(self, database: Database) -> int:

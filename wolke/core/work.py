@@ -121,9 +121,14 @@ def pause(attempts: int) -> float:
 
 
 class Lane:
-    """One thread's worth of work: items of some kinds, as many at a time as are due (at most ``batch``)."""
+    """One thread's worth of work: items of some kinds, as many at a time as are due (at most ``batch``).
 
-    def __init__(self, name: str, kinds: Sequence[str], handler: Handler, *, batch: int = 1) -> None:
+    One without kinds gets its news elsewhere: it has a ``run_once`` and a ``run`` of its own.
+    """
+
+    def __init__(
+        self, name: str, kinds: Sequence[str] = (), handler: Handler = lambda items: {}, *, batch: int = 1
+    ) -> None:
         self.name, self.kinds, self.handler, self.batch = name, tuple(kinds), handler, batch
         self.worker = f"{socket.gethostname()}/{name}/{uuid.uuid4().hex[:8]}"
 

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, exists, false, or_, select
 
 from wolke.core import policy
-from wolke.core.db import Json, after_commit, iso
+from wolke.core.db import Json, after_commit, is_id, iso
 from wolke.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from wolke.core.http import Answer, Ctx
 from wolke.image.service import image as service
@@ -180,10 +180,8 @@ def create(ctx: Ctx, body: dict[str, Any]) -> Answer:
     ctx.require("add_image", policy.Target(owner))
     require_visibility(ctx, given.visibility, owner)
     if given.id is not None:
-        try:
-            uuid.UUID(given.id)
-        except ValueError as error:
-            raise BadRequest(f"Invalid value '{given.id}' for id: it must be a UUID") from error
+        if not is_id(given.id):
+            raise BadRequest(f"Invalid value '{given.id}' for id: it must be a UUID")
         if ctx.db.get(Image, given.id):
             raise Conflict(f"Image ID {given.id} already exists!")
     made = Image(

@@ -1,4 +1,4 @@
-"""What an operator looks at: addresses left in networks, availability zones, and the hosts' network agents.
+"""Addresses left in networks, and availability zones.
 
 API: https://docs.openstack.org/api-ref/network/v2/#network-ip-availability-and-usage-stats
 """

@@ -150,7 +150,7 @@ class ChassisWatch(Lane):
     """
 
     def __init__(self, hosts: Hosts, patience: float, probe: Callable[[str], bool] = answers) -> None:
-        super().__init__("chassis", (), lambda items: {})
+        super().__init__("chassis")
         self.hosts, self.patience, self.probe = hosts, patience, probe
         self.last: dict[str, Facts] | None = None
         self.rest_until: dict[str, float] = {}  # unix seconds
@@ -217,7 +217,7 @@ class ChassisWatch(Lane):
 
     def run(self, database: Database, stop: threading.Event) -> None:
         rung = threading.Event()
-        quiet = database.bell.listen(f"{TOPIC}", rung.set)
+        quiet = database.bell.listen(TOPIC, rung.set)
         while not stop.is_set():
             rung.clear()
             try:

@@ -20,7 +20,7 @@ class PortStatus(Lane):
     """A lane whose work does not come from the database but from OVN: ``seen_up`` of ports."""
 
     def __init__(self, north: Northbound) -> None:
-        super().__init__("port status", (), lambda items: {}, batch=BATCH)
+        super().__init__("port status")
         self.news: dict[str, bool] = {}
         self.lock, self.rung = threading.Lock(), threading.Event()
         north.watch(self.changed)

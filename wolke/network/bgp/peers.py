@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import delete
 
-from wolke.core import policy
 from wolke.core.bodies import Text255, take_over
-from wolke.core.collection import Rules
+from wolke.core.collection import OPERATOR
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Ctx
@@ -64,7 +63,6 @@ def sealed(ctx: Ctx, password: str) -> str:
 
 # What the calls do ---------------------------------------------------------------------------------------------------
 quota("network", "bgp_peer", -1, rows_of(BgpPeer))
-OPERATOR = Rules(read=policy.admin, create=policy.admin, update=policy.admin, delete=policy.admin)
 peers: Collection[BgpPeer] = Collection(
     "/v2.0/bgp-peers", "bgp_peer", "bgp_peers", BgpPeer, view, quota="bgp_peer", wakes="", rules=OPERATOR,
     error=BgpPeerNotFound, title="BGP peer", private=("seen_revision", "deleting", "password"),

@@ -13,12 +13,13 @@ from sqlalchemy import delete, select
 
 from wolke.core import policy
 from wolke.core.bodies import Body, Text255, take_over
+from wolke.core.collection import OPERATOR
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.network.bgp.hosts import announcements, carriers
-from wolke.network.bgp.peers import OPERATOR, As, peers, tell_hosts
+from wolke.network.bgp.peers import As, peers, tell_hosts
 from wolke.network.bgp.table import BgpPeer, BgpSpeaker, BgpSpeakerNetwork, BgpSpeakerPeer
 from wolke.network.networks.api import networks
 from wolke.network.networks.table import Network

@@ -25,7 +25,7 @@ class AnnouncementWatch(Lane):
     """A lane that looks whenever routers, ports or floating IPs change; without speakers it costs one small statement."""
 
     def __init__(self) -> None:
-        super().__init__("announcements", (), lambda items: {})
+        super().__init__("announcements")
         self.last: Told | None = None
 
     def run_once(self, database: Database) -> int:

@@ -25,7 +25,7 @@ from wolke.core.http import Ctx
 from wolke.core.work import Again, Done, Item, Lane, Next, wake
 from wolke.network import hooks
 from wolke.network.doorman.places import DOOR, at_door
-from wolke.network.doorman.rules import changed, doorman_rules
+from wolke.network.doorman.rules import Id, changed, doorman_rules
 from wolke.network.doorman.table import DoormanException, DoormanRule
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
@@ -38,7 +38,6 @@ from wolke.v1 import Collection
 
 KIND = DoormanException.__tablename__
 Reason = Annotated[str, Meta(min_length=1, max_length=255)]
-Id = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 # What the API takes and gives ---------------------------------------------------------------------------------------
@@ -214,10 +213,10 @@ def _follow(db: Session, _context: Any) -> None:
         naming = select(DoormanRule.id).where(DoormanRule.subnetpool_id.in_(pools)).limit(1)
         if db.connection().execute(naming).first():
             wake(db, *DOOR)
-    changed = (*db.new, *db.dirty, *db.deleted)
-    if any(isinstance(one, Port) and one.device_owner == INTERFACE for one in changed):
+    touched = (*db.new, *db.dirty, *db.deleted)
+    if any(isinstance(one, Port) and one.device_owner == INTERFACE for one in touched):
         wake(db, *DOOR)
-    moved = [one for one in (*db.new, *db.dirty, *db.deleted) if isinstance(one, FloatingIp | Router | Subnet)]
+    moved = [one for one in touched if isinstance(one, FloatingIp | Router | Subnet)]
     if not moved:
         return
     gone = [one.id for one in db.deleted if isinstance(one, FloatingIp)]

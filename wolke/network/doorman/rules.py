@@ -12,9 +12,8 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from wolke.core import policy
 from wolke.core.bodies import Body, Text255, take_over
-from wolke.core.collection import Rules
+from wolke.core.collection import OPERATOR
 from wolke.core.db import Json, iso, lock
 from wolke.core.errors import BadRequest, Conflict
 from wolke.core.http import Ctx
@@ -122,8 +121,7 @@ class DoormanRules(Collection[DoormanRule]):
 
 doorman_rules = DoormanRules(
     "/doorman/rules", "doorman_rule", "doorman_rules", DoormanRule, view, wakes="",
-    rules=Rules(read=policy.admin, create=policy.admin, update=policy.admin, delete=policy.admin),
-    private=("seen_revision", "deleting", "tags", "project_id"),
+    rules=OPERATOR, private=("seen_revision", "deleting", "tags", "project_id"),
 )  # fmt: skip
 
 

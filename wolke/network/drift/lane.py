@@ -74,7 +74,7 @@ class Watch(Lane):
     """A lane whose news come from OVN: what others change there, until it is as the database says."""
 
     def __init__(self, database: Database, north: Northbound, site: Site) -> None:
-        super().__init__("drift", (), lambda items: {})
+        super().__init__("drift")
         self.database, self.north, self.site = database, north, site
         self.news: set[str] = set()
         self.lock, self.rung = threading.Lock(), threading.Event()

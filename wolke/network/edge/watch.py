@@ -139,7 +139,7 @@ class EdgeWatch(Lane):
     """
 
     def __init__(self) -> None:
-        super().__init__("edge", (), lambda items: {})
+        super().__init__("edge")
         self.last: int | None = None  # place
 
     def run_once(self, database: Database) -> int:

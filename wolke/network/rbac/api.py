@@ -6,7 +6,6 @@ API: https://docs.openstack.org/api-ref/network/v2/#rbac-policies
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 from sqlalchemy import select
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from wolke.core import policy
 from wolke.core.bodies import Body, Text255
-from wolke.core.db import Json, lock
+from wolke.core.db import Json, is_id, lock
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
@@ -67,14 +66,12 @@ def target_of(body: Create | Update) -> str:
     given = {one for one in (body.target_tenant, body.target_project) if one is not UNSET}
     if len(given) != 1:
         raise BadRequest("Invalid input for target_tenant: give the id of one project, or '*' for all.")
-    [target] = given
-    try:
-        assert target == EVERYBODY or UUID(str(target))
-    except ValueError as error:
+    target = str(given.pop())
+    if target != EVERYBODY and not is_id(target):
         raise errors.InvalidInput(
             f"'{target}' is not a valid target project ID; expected a UUID or '{EVERYBODY}' (target_tenant)"
-        ) from error
-    return str(target)
+        )
+    return target
 
 
 def kind_of(body: Create) -> str:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from wolke.core.bodies import UNSET, UnsetType, take_over
-from wolke.core.db import Json
+from wolke.core.db import Json, is_id
 from wolke.core.errors import Conflict, NotFound
 from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
@@ -100,14 +99,6 @@ class Groups(Collection[SecurityGroup]):
         """Projects whose default group has to be there now: the caller's, and one that an operator asks for."""
         asked = [ctx.query.get(name, "") for name in ("project_id", "tenant_id")] if ctx.caller.is_admin else []
         return [one for one in dict.fromkeys((ctx.caller.project_id, *asked)) if one and is_id(one)]
-
-
-def is_id(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 # What the calls do --------------------------------------------------------------------------------------------------

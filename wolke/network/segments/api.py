@@ -14,9 +14,8 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import ColumnElement
 
-from wolke.core import policy
 from wolke.core.bodies import Body, Text255
-from wolke.core.collection import Rules
+from wolke.core.collection import OPERATOR
 from wolke.core.db import Json, lock
 from wolke.core.errors import Conflict, NotFound
 from wolke.core.http import Ctx
@@ -71,8 +70,7 @@ def by_physical(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
 
 segments: Collection[Segment] = Collection(
     "/v2.0/segments", "segment", "segments", Segment, view, wakes="", error=SegmentNotFound, title="Segment",
-    rules=Rules(read=policy.admin, create=policy.admin, update=policy.admin, delete=policy.admin),
-    private=("seen_revision", "deleting", "project_id", "is_first"), filters={"physical_network": by_physical},
+    rules=OPERATOR, private=("seen_revision", "deleting", "project_id", "is_first"), filters={"physical_network": by_physical},
 )  # fmt: skip
 
 

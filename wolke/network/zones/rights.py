@@ -24,7 +24,7 @@ from wolke.network.ports.table import Port
 from wolke.network.zones.errors import ZoneRightMissing
 from wolke.network.zones.table import ZoneGrant, ZonePort, ZoneSegment
 
-USE, CREATE = "use", "create"
+CREATE = "create"  # the greater of the two levels
 SUBJECTS = ("project", "user", "group")
 OPERATOR = ""  # the right by which an operator's things are there
 
