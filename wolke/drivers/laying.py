@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from wolke.drivers.layout import LaidPort, Layout
-from wolke.drivers.ovsdb import Operation
+from wolke.drivers.ovsdb import Operation, map_of
 from wolke.drivers.rows import Refused
 
 MARK = "wolke-zone"
@@ -126,4 +126,4 @@ def remove_from(table: str, where: list[Any], column: str, row: Any) -> Operatio
 
 def mark_of(row: Any) -> str:
     """The zone that a bridge or port belongs to; "" for none."""
-    return next((value.value for key, value in row._data["external_ids"].values.items() if key.value == MARK), "")
+    return map_of(row, "external_ids").get(MARK, "")

@@ -7,6 +7,7 @@ from typing import Any
 
 from wolke.drivers.hypervisor import Wrong
 from wolke.drivers.laying import MARK
+from wolke.drivers.ovsdb import map_of, one_of
 
 INTEGRATION = "br-int"
 ROOT = "Open_vSwitch"
@@ -74,26 +75,6 @@ class View:
             for atom in row._data["ports"].values
             if atom.value in names
         }
-
-    def bridge_of(self, interface: str) -> str:
-        port = self.named("Port", interface)
-        for (table, name), row in self.rows.items():
-            if (
-                table == "Bridge"
-                and port is not None
-                and any(atom.value == port.uuid for atom in row._data["ports"].values)
-            ):
-                return name
-        return ""
-
-
-def one_of(row: Any, column: str) -> Any:
-    """The only element of a column; an empty string where there is none."""
-    return next((atom.value for atom in row._data[column].values), "") if row is not None else ""
-
-
-def map_of(row: Any, column: str) -> dict[str, str]:
-    return {key.value: value.value for key, value in row._data[column].values.items()} if row is not None else {}
 
 
 # What is wrong ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pyroute2.netlink.generic import GenericNetlinkSocket
 from wolke.drivers.hypervisor import DriverError, Wrong
 from wolke.drivers.laying import operations
 from wolke.drivers.layout import Layout
-from wolke.drivers.ovsdb import Link, Operation
+from wolke.drivers.ovsdb import Link, Operation, map_of, one_of
 from wolke.drivers.rows import Refused, Unavailable
 from wolke.drivers.switchview import (
     INTEGRATION,
@@ -23,8 +23,6 @@ from wolke.drivers.switchview import (
     View,
     attached,
     differences,
-    map_of,
-    one_of,
     tunnels,
     wrong_ports,
 )
@@ -84,14 +82,8 @@ class VirtualSwitch:
     ) -> list[Wrong]:
         ids = settings(host, ovn_remote, encap_ip, bridge_mappings, self.datapath)
         with self._link.reading():
-            root = self._view.root()
-            found = [
-                Wrong("setting", ROOT, f"{column}:{key} is {have.get(key)!r} instead of {value!r}")
-                for column, wanted in ((IDS, ids), (CONFIG, CONFIGURED))
-                for have in [map_of(root, column)]
-                for key, value in wanted.items()
-                if have.get(key) != value
-            ]
+            wanted = {IDS: ids, CONFIG: CONFIGURED}
+            found = [Wrong("setting", ROOT, what) for what in differences(self._view.root(), wanted)]
             for bridge, columns in bridges(bridge_mappings).items():
                 found += [
                     Wrong("setting", bridge, f"{bridge}: {what}")
@@ -114,13 +106,11 @@ class VirtualSwitch:
             self._view.watchers.append(changed)
 
     def leave(self) -> None:
-        self._change(
-            lambda: (
-                [self._keys(IDS, ROOT, [], {"ovn-remote": None})]
-                if map_of(self._view.root(), IDS).get("ovn-remote")
-                else []
-            )
-        )
+        def compose() -> list[Operation]:
+            joined = map_of(self._view.root(), IDS).get("ovn-remote")
+            return [self._keys(IDS, ROOT, [], {"ovn-remote": None})] if joined else []
+
+        self._change(compose)
 
     def installed(self, port_ids: set[str]) -> set[str]:
         with self._link.reading() as idl:
@@ -133,10 +123,9 @@ class VirtualSwitch:
     def add_port(self, bridge: str, interface: str, port_id: str) -> None:
         if not 0 < len(interface) <= NAME_LENGTH:
             raise Refused(f"{interface!r} is no name of an interface")
-        ids: dict[str, str | None] = {"iface-id": port_id}
 
         def compose() -> list[Operation]:
-            found, holder = self._view.named("Interface", interface), self._view.bridge_of(interface)
+            found, holder = self._view.named("Interface", interface), self._view.holders().get(interface, "")
             target = self._view.named("Bridge", bridge)
             if target is None:
                 raise Refused(f"there is no bridge {bridge} for {interface}")
@@ -148,19 +137,19 @@ class VirtualSwitch:
             if map_of(found, "external_ids").get("iface-id") == port_id:
                 return []
             # What ovn-controller noted for the former port is not true of this one.
-            return [self._external_ids("Interface", [["name", "==", interface]], {**ids, "ovn-installed": None})]
+            ids = {"iface-id": port_id, "ovn-installed": None}
+            return [self._keys(IDS, "Interface", [["name", "==", interface]], ids)]
 
         self._change(compose)
         with self._link.reading():
-            found = self._view.named("Interface", interface)
-            error = str(one_of(found, "error")) if found is not None else ""
+            error = str(one_of(self._view.named("Interface", interface), "error"))
         if error:
             self.remove_port(interface)
             raise DriverError(f"cannot attach {interface} to {bridge}: {error}")
 
     def remove_port(self, interface: str) -> None:
         def compose() -> list[Operation]:
-            found, holder = self._view.named("Port", interface), self._view.bridge_of(interface)
+            found, holder = self._view.named("Port", interface), self._view.holders().get(interface, "")
             if found is None:
                 return []
             gone = ["ports", "delete", ["set", [["uuid", str(found.uuid)]]]]
@@ -200,7 +189,7 @@ class VirtualSwitch:
 
     @staticmethod
     def bridge_uuid(name: str) -> str:
-        return "bridge_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+        return f"bridge_{word_of(name)}"
 
     def new_port(
         self, bridge: list[str], name: str, interface: Mapping[str, Any], port: Mapping[str, Any]
@@ -218,15 +207,7 @@ class VirtualSwitch:
             key: ["map", list(value.items())] if isinstance(value, dict) else value for key, value in columns.items()
         }
         if found is not None:
-            wrong = {
-                key: text[key]
-                for key, value in columns.items()
-                if (
-                    not value.items() <= map_of(found, key).items()
-                    if isinstance(value, dict)
-                    else one_of(found, key) != value
-                )
-            }
+            wrong = {key: text[key] for key, value in columns.items() if differences(found, {key: value})}
             if not wrong:
                 return []
             where = [["_uuid", "==", ["uuid", str(found.uuid)]]]
@@ -244,8 +225,7 @@ class VirtualSwitch:
         self, bridge: list[str], name: str, interface: Mapping[str, Any], columns: Mapping[str, Any] | None = None
     ) -> list[Operation]:
         """A port with one interface, both of that name."""
-        suffix = "".join(letter if letter.isalnum() else "_" for letter in name)
-        port, device = f"port_{suffix}", f"device_{suffix}"
+        port, device = f"port_{word_of(name)}", f"device_{word_of(name)}"
         row = {"name": name, "interfaces": ["named-uuid", device], **(columns or {})}
         joined = ["ports", "insert", ["set", [["named-uuid", port]]]]
         where = [["_uuid", "==", bridge]]
@@ -256,9 +236,6 @@ class VirtualSwitch:
             Operation({"op": "insert", "table": "Port", "uuid-name": port, "row": row}, f"port {name}"),
             Operation({"op": "mutate", "table": "Bridge", "where": where, "mutations": [joined]}, f"port {name}"),
         ]
-
-    def _external_ids(self, table: str, where: list[Any], ids: Mapping[str, str | None]) -> Operation:
-        return self._keys(IDS, table, where, ids)
 
     def _keys(self, column: str, table: str, where: list[Any], keys: Mapping[str, str | None]) -> Operation:
         """Set these keys of a map and no others; None takes one away."""
@@ -314,6 +291,11 @@ def bridges(bridge_mappings: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The bridges that there must be, with what we set of each."""
     integration = {"fail_mode": "secure", "other_config": {"disable-in-band": "true"}}
     return {INTEGRATION: integration} | {bridge: {} for bridge in sorted(set(bridge_mappings.values()))}
+
+
+def word_of(name: str) -> str:
+    """A device's name as part of a uuid-name (RFC 7047, section 3.1)."""
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
 def version(program: str) -> str:

@@ -11,7 +11,7 @@ from wolke.drivers.ovn.check import SHARED
 from wolke.drivers.ovn.compose import compose, remove, unlist
 from wolke.drivers.ovn.foreign import EVERYTHING, Foreign
 from wolke.drivers.ovn.index import Index
-from wolke.drivers.ovsdb import Link, Operation, Tls
+from wolke.drivers.ovsdb import Link, Operation, Tls, map_of
 from wolke.drivers.rows import Change, Row
 
 Changed = Callable[[str, bool], None]
@@ -72,11 +72,7 @@ class Northbound:
     def options(self) -> dict[str, str]:
         """All of ``NB_Global.options``, those of others too."""
         with self._link.reading() as idl:
-            return {
-                key.value: value.value
-                for row in idl.tables[SHARED].rows.values()
-                for key, value in row._data["options"].values.items()
-            }
+            return map_of(next(iter(idl.tables[SHARED].rows.values()), None), "options")
 
     def watch(self, changed: Changed) -> None:
         with self._link.lock:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wolke.drivers.ovsdb import Link, Operation, Tls
+from wolke.drivers.ovsdb import Link, Operation, Tls, map_of, one_of
 
 TABLES = {
     "Chassis": ["name", "hostname", "encaps", "other_config", "external_ids"],
@@ -58,21 +58,21 @@ class Southbound:
     def chassis(self) -> list[Chassis]:
         """All hosts, by name."""
         with self._link.reading() as idl:
-            private = {_one(row, "name"): row for row in idl.tables["Chassis_Private"].rows.values()}
+            private = {one_of(row, "name"): row for row in idl.tables["Chassis_Private"].rows.values()}
             found = []
             for row in idl.tables["Chassis"].rows.values():
-                name = _one(row, "name")
+                name = one_of(row, "name")
                 encaps = [idl.tables["Encap"].rows[atom.value] for atom in row._data["encaps"].values]
-                config = {**_map(row, "external_ids"), **_map(row, "other_config")}
+                config = {**map_of(row, "external_ids"), **map_of(row, "other_config")}
                 seen = private.get(name)
                 found.append(
                     Chassis(
                         name=name,
-                        hostname=_one(row, "hostname"),
-                        encap_ip=next((_one(encap, "ip") for encap in encaps), ""),
+                        hostname=one_of(row, "hostname"),
+                        encap_ip=next((one_of(encap, "ip") for encap in encaps), ""),
                         other_config=config,
-                        nb_cfg=_one(seen, "nb_cfg") if seen else 0,
-                        nb_cfg_at=_one(seen, "nb_cfg_timestamp") / 1000 if seen else 0.0,
+                        nb_cfg=one_of(seen, "nb_cfg") if seen else 0,
+                        nb_cfg_at=one_of(seen, "nb_cfg_timestamp") / 1000 if seen else 0.0,
                     )
                 )
             return sorted(found, key=lambda chassis: chassis.name)
@@ -83,7 +83,10 @@ class Southbound:
         def compose() -> list[Operation]:
             where = [["name", "==", name]]
             rows = [
-                row for table in HOST for row in self._view.idl.tables[table].rows.values() if _one(row, "name") == name
+                row
+                for table in HOST
+                for row in self._view.idl.tables[table].rows.values()
+                if one_of(row, "name") == name
             ]
             return (
                 [Operation({"op": "delete", "table": table, "where": where}, f"{table} {name}") for table in HOST]
@@ -109,12 +112,3 @@ class _View:
 
     def explain(self, text: str) -> str:
         return text
-
-
-def _one(row: Any, column: str) -> Any:
-    """The only element of a column; an empty string where an optional one is empty."""
-    return next((atom.value for atom in row._data[column].values), "")
-
-
-def _map(row: Any, column: str) -> dict[str, str]:
-    return {key.value: value.value for key, value in row._data[column].values.items()}

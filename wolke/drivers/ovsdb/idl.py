@@ -81,6 +81,16 @@ class Idl(ovs.db.idl.Idl):  # type: ignore[misc]
             self.followed = self._session.get_seqno()
 
 
+def one_of(row: Any, column: str) -> Any:
+    """The only element of a column; an empty string where there is none, or no row."""
+    return next((atom.value for atom in row._data[column].values), "") if row is not None else ""
+
+
+def map_of(row: Any, column: str) -> dict[str, str]:
+    """A column that is a map; an empty one where there is no row."""
+    return {key.value: value.value for key, value in row._data[column].values.items()} if row is not None else {}
+
+
 class Transaction(ovs.db.idl.Transaction):  # type: ignore[misc]
     """Keeps the server's answers, one per operation and perhaps one more for the commit."""
 
