@@ -7,7 +7,6 @@ import itertools
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 import uuid
@@ -21,7 +20,7 @@ from benchmarks.client import Client, Refused
 from benchmarks.figures import Figure, Report, cpu_seconds, percentile, seconds_of
 from wolke.drivers.ovn import Northbound
 from wolke.drivers.rows import Insert, plan
-from wolke.lab import Lab, LabError, wait_for
+from wolke.lab import Lab, LabError, images, wait_for
 from wolke.lab.furnish import admin_password
 from wolke.lab.guests import Guest
 
@@ -281,12 +280,9 @@ class Bench:
 
     # Servers -----------------------------------------------------------------------------------------------------
     def furnish_servers(self) -> None:
-        built = subprocess.run(
-            [sys.executable, str(ROOT / "images" / "build"), "tiny"], stdout=subprocess.PIPE, text=True, check=True
-        )
         image = {"name": "tiny", "disk_format": "qcow2", "container_format": "bare"}
         image = self.api.post("/image/v2/images", image)
-        data = Path(built.stdout.split()[-1]).read_bytes()
+        data = images.built().read_bytes()
         kind = {"Content-Type": "application/octet-stream"}
         self.api.exchange("PUT", f"/image/v2/images/{image['id']}/file", data, **kind)
         flavor = {"name": "bench", "vcpus": 1, "ram": 128, "disk": 1}

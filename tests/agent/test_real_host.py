@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from websockets.sync.client import connect
 
 from tests.agent.plane import Plane
 from wolke.core import pki
-from wolke.lab import Lab, wait_for
+from wolke.lab import Lab, images, wait_for
 from wolke.lab.wires import CONTROL_ADDRESS
 from wolke.wire import wanted
 from wolke.wire.seen import State
@@ -49,8 +48,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def image() -> Path:
-    words = [sys.executable, ROOT / "images" / "build", "tiny"]
-    return Path(subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return images.built()
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ from tests.drivers.private_host import PrivateHost
 from tests.drivers.test_hypervisor import nic, server
 from wolke.drivers.disks import Disks
 from wolke.drivers.libvirt import Libvirt
+from wolke.lab import images
 from wolke.lab.waiting import wait_for
 from wolke.wire import wanted
 from wolke.wire.seen import State
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
-BUILDER = Path(__file__).parents[2] / "images" / "build"
 BULK = os.urandom(3_000_000)
 BOOT_SECONDS = 240
 USER_DATA = b"""#!/bin/sh
@@ -102,12 +102,12 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    image = subprocess.run([BUILDER, "tiny"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    image = images.built()
     host = PrivateHost()
     try:
         host.start_switch()
         host.start_libvirtd()
-        site = Site(host, Path(image))
+        site = Site(host, image)
         site.serve()
         yield site
     finally:

@@ -99,11 +99,7 @@ class Tenant:
         self.lab, self.name, self.servers = lab, name, list[Server]()
         self.made: list[tuple[str, str]] = []
         admin = administrator(lab)
-        project = admin.ensure("/identity/v3/projects", "project", {"name": name, "domain_id": "default"})
-        user = {"name": name, "password": "open sesame", "domain_id": "default"}
-        user = admin.ensure("/identity/v3/users", "user", user)
-        [role] = admin.get("/identity/v3/roles", name="member")["roles"]
-        admin.put(f"/identity/v3/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
+        admin.member(name, "open sesame")
         self.api = Api(lab.url, name, "open sesame", name)
         self.admin = admin
         [self.public] = admin.get("/network/v2.0/networks", name="public")["networks"]

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import base64
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.real.orders import Api as Orders
 from tests.real.tenants import SERVE, Server, Tenant, ask, drawn, pings
-from wolke.lab import Lab, wait_for
+from wolke.lab import Lab, images, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
-BUILDER = Path(__file__).resolve().parents[2] / "images" / "build"
 INTERNET = "198.51.100.254"
 EVERYTHING: list[dict[str, Any]] = [{}, {"ethertype": "IPv6"}]
 FREE = {"port_security_enabled": False}
@@ -204,8 +200,7 @@ class Firewall:
 
 
 def test_a_real_guest_on_a_trunk_routes_and_bridges(lab: Lab, red: Site) -> None:
-    built = subprocess.run([sys.executable, BUILDER, "tiny"], stdout=subprocess.PIPE, text=True, check=True)
-    wall = Firewall(lab, red, Path(built.stdout.split()[-1]).read_bytes())
+    wall = Firewall(lab, red, images.built().read_bytes())
     group = red.group(*EVERYTHING)
     cidrs = {100: "10.1.0.0/24", 200: "10.2.0.0/24", 300: "10.3.0.0/24", 400: "10.3.0.0/24"}
     networks = {tag: red.plain(f"net{tag}", cidr) for tag, cidr in cidrs.items()}

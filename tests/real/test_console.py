@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.real.orders import Api
-from wolke.lab import wait_for
+from wolke.lab import images, wait_for
 from wolke.lab.furnish import administrator
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
-BUILDER = Path(__file__).resolve().parents[2] / "images" / "build"
 BOOT = 240  # seconds; two cores, no KVM
 # The guest's user may not write to the serial console: this passes on what he leaves.
 PASS_ON = """#!/bin/sh
@@ -38,8 +35,7 @@ SHIFTED = "$()*>"
 
 @pytest.fixture(scope="module")
 def image(lab, openstack) -> Iterator[str]:
-    built = subprocess.run([sys.executable, BUILDER, "tiny"], stdout=subprocess.PIPE, text=True, check=True)
-    openstack("image", "create", "screen", "--disk-format", "qcow2", "--file", built.stdout.split()[-1])
+    openstack("image", "create", "screen", "--disk-format", "qcow2", "--file", str(images.built()))
     yield "screen"
     openstack("image", "delete", "screen")
 

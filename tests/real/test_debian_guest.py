@@ -10,7 +10,6 @@ import base64
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.real.orders import COMPUTE, PATHS, Api
-from wolke.lab import wait_for
+from wolke.lab import images, wait_for
 from wolke.lab.furnish import administrator
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1500)]
-BUILDER = Path(__file__).resolve().parents[2] / "images" / "build"
 FIRST_BOOT = 900  # seconds; two cores, no KVM, cloud-init in Python
 BOOT = 240  # seconds; the tiny image
 DEBIAN_DATA = """#!/bin/sh
@@ -65,8 +63,7 @@ class Site:
         self.api.put(where, {"subnet_id": self.subnet["id"]})
 
     def image(self, kind: str) -> str:
-        built = subprocess.run([sys.executable, BUILDER, kind], stdout=subprocess.PIPE, text=True, check=True)
-        self.images.append(self.api.image(kind, "qcow2", Path(built.stdout.split()[-1]).read_bytes()))
+        self.images.append(self.api.image(kind, "qcow2", images.built(kind).read_bytes()))
         return self.images[-1]
 
     def flavor(self, ram: int, disk: int) -> str:

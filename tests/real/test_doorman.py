@@ -287,5 +287,5 @@ def test_a_router_that_stands_outside_with_an_inner_port_is_no_way_past(
 
 def test_the_demo_s_proofs_hold(lab: Lab) -> None:
     """Dry run, inventory with counters, audit: with real engines and conversations that are under way."""
-    proofs = doors.play(lab, print)
+    proofs = doors.prove(lab, print)
     assert len(proofs) > 20 and [proof for proof in proofs if not proof.held] == []

@@ -7,8 +7,6 @@ of fifty creates of every kind. The figures are printed (``-rP`` shows them), th
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from concurrent.futures import Future
 from functools import partial
@@ -25,7 +23,7 @@ from wolke.core import config
 from wolke.core.db import Database
 from wolke.core.work import Work
 from wolke.drivers import ovn
-from wolke.lab import wait_for
+from wolke.lab import images, wait_for
 from wolke.lab.cloud import config as config_of
 from wolke.lab.furnish import administrator
 from wolke.network.lane import KINDS, Site, drift
@@ -76,11 +74,8 @@ class Ground:
         for kind in ("icmp", "tcp"):
             rule = {"security_group_id": self.group["id"], "direction": "ingress", "ethertype": "IPv4"}
             api.make("security_group_rule", protocol=kind, **rule)
-        built = subprocess.run(
-            [sys.executable, str(ROOT / "images" / "build"), "tiny"], stdout=subprocess.PIPE, text=True, check=True
-        )
         self.empty = api.image("empty", "raw", bytes(1 << 20))
-        self.tiny = api.image("tiny", "qcow2", Path(built.stdout.split()[-1]).read_bytes())
+        self.tiny = api.image("tiny", "qcow2", images.built().read_bytes())
         self.least = api.make("flavor", name="kills.least", ram=64, vcpus=1, disk=1)
         self.small = api.make("flavor", name="kills.small", ram=256, vcpus=1, disk=1)
         self.ports = [self.port(f"standing-{number}") for number in (1, 2)]

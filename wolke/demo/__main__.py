@@ -8,17 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 
 from wolke.demo import doors, story, zones
 from wolke.demo.client import CommandError
 from wolke.demo.proofs import Proof, Prover
+from wolke.lab import images
 from wolke.lab.lab import Lab
 from wolke.lab.node import LabError
-
-ROOT = Path(__file__).parents[2]
 
 
 class Progress:
@@ -44,7 +42,7 @@ def table(proofs: list[Proof]) -> str:
     return "\n".join(lines)
 
 
-FAREWELL = """
+AFTER_PROJECTS = """
 Try next (the cloud keeps running):
   eval "$(sudo ./run cloud env)"              the openstack command, as the operator
   openstack --os-cloud red server list        ... as the user of project red
@@ -56,7 +54,7 @@ Stop and remove everything:
   sudo ./run cloud down"""
 
 
-GOODBYE = """
+AFTER_NETWORK = """
 Try next (the cloud keeps running):
   eval "$(sudo ./run cloud env)"              the openstack command, as the operator
   sudo ./run cloud shell internet             a shell outside
@@ -64,7 +62,7 @@ Try next (the cloud keeps running):
 Stop and remove everything:
   sudo ./run cloud down"""
 # The parts of the network's demo, in order: each builds what it needs and says what it saw
-PARTS: dict[str, Callable[[Lab, Callable[[str], None]], list[Proof]]] = {"doorman": doors.play, "zones": zones.prove}
+PARTS: dict[str, Callable[[Lab, Callable[[str], None]], list[Proof]]] = {"doorman": doors.prove, "zones": zones.prove}
 
 
 def main(arguments: list[str]) -> int:
@@ -100,17 +98,15 @@ def main(arguments: list[str]) -> int:
 def play(hosts: int, progress: Progress) -> tuple[list[Proof], str]:
     with progress.part("image"):
         progress.say("tiny guest image (built once, then kept)")
-        built = subprocess.run(
-            [sys.executable, str(ROOT / "images" / "build"), "tiny"], stdout=subprocess.PIPE, text=True, check=True
-        )
+        image = images.built()
     lab = Lab("demo", hosts=hosts, say=progress.say)
     with progress.part("cloud"):
         lab.up()
     with progress.part("projects"):
-        projects, key = story.build(lab, Path(built.stdout.split()[-1]), progress.say)
+        projects, key = story.build(lab, image, progress.say)
     with progress.part("proofs"):
         proofs = Prover(lab, projects, key, progress.say).run()
-    return proofs, FAREWELL.format(key=key, address=projects[0].floating["web1"])
+    return proofs, AFTER_PROJECTS.format(key=key, address=projects[0].floating["web1"])
 
 
 def network(hosts: int, progress: Progress) -> tuple[list[Proof], str]:
@@ -121,7 +117,7 @@ def network(hosts: int, progress: Progress) -> tuple[list[Proof], str]:
     for name, part in PARTS.items():
         with progress.part(name):
             proofs += part(lab, progress.say)
-    return proofs, GOODBYE
+    return proofs, AFTER_NETWORK
 
 
 if __name__ == "__main__":

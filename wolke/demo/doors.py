@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wolke.core.db import iso
-from wolke.demo.proofs import Proof
+from wolke.demo.proofs import Proof, Proofs
 from wolke.lab.furnish import Api, administrator
 from wolke.lab.guests import Guest
 from wolke.lab.lab import Lab
-from wolke.lab.node import LabError
 from wolke.lab.waiting import wait_for
 from wolke.network.doorman.spans import canonical
 
-NAMES = ("east", "west")
+NAMES, PASSWORD = ("east", "west"), "open sesame"
 RANGE, POOL = "10.0.0.0/24", "door-demo"
 OUTSIDE = "198.51.100.254"
 SECONDS, OPEN_SECONDS = 30, 20
@@ -66,11 +65,7 @@ class Project:
     shared: dict[str, Any] = field(default_factory=dict)  # has port forwardings to the second
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        more: dict[str, Any] = {"json": body} if body else {}
-        reply = self.api.client.request(method, f"/network/v2.0/{path}", **more)
-        if reply.is_error:
-            raise LabError(f"{method} {path}: {reply.status_code} {reply.text}")
-        return reply.json() if reply.content else None
+        return self.api.call(method, f"/network/v2.0/{path}", **body)
 
     def create(self, kind: str, **body: Any) -> dict[str, Any]:
         return dict(self.call("POST", f"{kind.replace('_', '-')}s", **{kind: body})[kind])
@@ -96,22 +91,19 @@ class Project:
                     self.call("DELETE", f"{kind}/{one['id']}")
 
 
-def play(lab: Lab, say: Callable[[str], None]) -> list[Proof]:
+def prove(lab: Lab, say: Callable[[str], None]) -> list[Proof]:
     """All proofs; the projects stay, so that one can look at them."""
     return Doors(lab, say).run()
 
 
-class Doors:
+class Doors(Proofs):
+    """Builds two projects and proves what stands before them."""
+
     def __init__(self, lab: Lab, say: Callable[[str], None]) -> None:
-        self.lab, self.say = lab, say
+        super().__init__(lab, say)
         self.admin = administrator(lab)
         self.operator = self.admin.client
-        self.proofs: list[Proof] = []
         self.projects: dict[str, Project] = {}
-
-    def prove(self, name: str, held: bool, seen: str) -> None:
-        self.proofs.append(Proof(name, held, seen))
-        self.say(f"{'holds ' if held else 'BROKEN'} {name}: {seen}")
 
     # What is built ----------------------------------------------------------------------------------------------------
     def build(self) -> None:
@@ -126,14 +118,8 @@ class Doors:
             self.projects[name] = project
 
     def member(self, name: str) -> Project:
-        password = "open sesame"
-        project = self.admin.ensure("/identity/v3/projects", "project", {"name": name, "domain_id": "default"})
-        user = self.admin.ensure(
-            "/identity/v3/users", "user", {"name": name, "password": password, "domain_id": "default"}
-        )
-        [role] = self.admin.get("/identity/v3/roles", name="member")["roles"]
-        self.admin.put(f"/identity/v3/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
-        return Project(name, project["id"], Api(self.lab.url, name, password, name))
+        project = self.admin.member(name, PASSWORD)
+        return Project(name, project["id"], Api(self.lab.url, name, PASSWORD, name))
 
     def furnish(self, project: Project, public: str, pool: str) -> None:
         group = project.create("security_group", name="open")["id"]

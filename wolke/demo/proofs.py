@@ -23,21 +23,31 @@ STRANGER = "198.51.100.254"  # an address of the internet that no ssh rule names
 
 @dataclass(frozen=True)
 class Proof:
+    """One line of the table."""
+
     name: str
     held: bool
-    seen: str
+    seen: str  # in words, what it was judged by
 
 
-class Prover:
-    """Runs the proofs of both projects against a lab."""
+class Proofs:
+    """Collects proofs and says each as it is known."""
 
-    def __init__(self, lab: Lab, projects: list[Project], key: Path, say: Callable[[str], None]) -> None:
-        self.lab, self.projects, self.key, self.say = lab, projects, key, say
+    def __init__(self, lab: Lab, say: Callable[[str], None]) -> None:
+        self.lab, self.say = lab, say
         self.proofs: list[Proof] = []
 
     def prove(self, name: str, held: bool, seen: str) -> None:
         self.proofs.append(Proof(name, held, seen))
         self.say(f"{'holds ' if held else 'BROKEN'} {name}: {seen}")
+
+
+class Prover(Proofs):
+    """Runs the proofs of both projects against a lab."""
+
+    def __init__(self, lab: Lab, projects: list[Project], key: Path, say: Callable[[str], None]) -> None:
+        super().__init__(lab, say)
+        self.projects, self.key = projects, key
 
     # Tools ------------------------------------------------------------------------------------------------------------
     def ssh(self, address: str, command: str, *, source: str = "198.51.100.1", seconds: int = 15) -> str | None:

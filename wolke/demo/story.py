@@ -51,7 +51,6 @@ class Project:
     floating: dict[str, str] = field(default_factory=dict)  # server -> address
     router_address: str = ""
     probe: dict[str, Any] = field(default_factory=dict)  # port
-    refusal: str = ""  # how the floating IP beyond the quota was refused
 
 
 def build(lab: Lab, image: Path, say: Callable[[str], None]) -> tuple[list[Project], Path]:

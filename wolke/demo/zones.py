@@ -17,11 +17,10 @@ from typing import Any
 import yaml
 
 from wolke.demo.client import Client
-from wolke.demo.proofs import Proof
+from wolke.demo.proofs import Proof, Proofs
 from wolke.lab.furnish import Api, administrator, entry, write_secret
 from wolke.lab.guests import Guest
 from wolke.lab.lab import Lab
-from wolke.lab.node import LabError
 from wolke.lab.site import ADDRESS, SPARE, Machine, Site, frames
 from wolke.lab.waiting import wait_for
 
@@ -56,21 +55,16 @@ class Zone:
         return int(self.network["provider:segmentation_id"] or 0)
 
 
-class ZoneProver:
+class ZoneProver(Proofs):
     """Declares, proves and takes away."""
 
     def __init__(self, lab: Lab, say: Callable[[str], None]) -> None:
-        self.lab, self.say = lab, say
-        self.proofs: list[Proof] = []
+        super().__init__(lab, say)
         self.operator = administrator(lab)
         self.site = Site(lab)
         self.project, self.member, self.client = self._member()
         self.zones: dict[str, Zone] = {}
         self.machines: list[Machine] = []
-
-    def prove(self, name: str, held: bool, seen: str) -> None:
-        self.proofs.append(Proof(name, held, seen))
-        self.say(f"{'holds ' if held else 'BROKEN'} {name}: {seen}")
 
     def run(self) -> list[Proof]:
         self.clean()
@@ -87,30 +81,18 @@ class ZoneProver:
 
     # Tools ------------------------------------------------------------------------------------------------------------
     def _member(self) -> tuple[dict[str, Any], Api, Client]:
-        api = self.operator
-        project = api.ensure("/identity/v3/projects", "project", {"name": PROJECT, "domain_id": "default"})
-        user = api.ensure("/identity/v3/users", "user", {"name": PROJECT, "password": PASSWORD, "domain_id": "default"})
-        [role] = api.get("/identity/v3/roles", name="member")["roles"]
-        api.put(f"/identity/v3/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
+        project = self.operator.member(PROJECT, PASSWORD)
         clouds = self.lab.directory / "zone-demo.yaml"
         write_secret(clouds, yaml.safe_dump({"clouds": {"zone": entry(self.lab.url, PROJECT, PASSWORD, PROJECT)}}))
         return project, Api(self.lab.url, PROJECT, PASSWORD, PROJECT), Client("zone", clouds, self.say)
 
-    @staticmethod
-    def call(api: Api, method: str, path: str, **body: Any) -> Any:
-        more: dict[str, Any] = {"json": body} if body else {}
-        reply = api.client.request(method, path, **more)
-        if reply.is_error:
-            raise LabError(f"{method} {path}: {reply.status_code} {reply.text}")
-        return reply.json() if reply.content else None
-
     def declared(self, body: dict[str, Any], at: int) -> Zone:
         """One call; then a right, a network by the member's ordinary client, and guests."""
-        zone = self.call(self.operator, "POST", "/wolke/v1/zones", zone=body)["zone"]
+        zone = self.operator.call("POST", "/wolke/v1/zones", zone=body)["zone"]
         states: dict[str, str] = {}
 
         def in_force() -> bool:
-            shown = self.call(self.operator, "GET", f"/wolke/v1/zones/{zone['id']}")["zone"]["hosts"]
+            shown = self.operator.call("GET", f"/wolke/v1/zones/{zone['id']}")["zone"]["hosts"]
             states.update({one["host"]: one["state"] for one in shown})
             return len(states) >= len(self.lab.hosts) and set(states.values()) == {"ACTIVE"}
 
@@ -118,7 +100,7 @@ class ZoneProver:
         told = ", ".join(f"{host} {state}" for host, state in sorted(states.items()))
         self.prove(f"{zone['type']}: one call, every host converges", held, told)
         grant = {"subject_type": "project", "subject_id": self.project["id"], "level": "create"}
-        grant = self.call(self.operator, "POST", f"/wolke/v1/zones/{zone['id']}/grants", grant=grant)["grant"]
+        grant = self.operator.call("POST", f"/wolke/v1/zones/{zone['id']}/grants", grant=grant)["grant"]
         words = ["network", "create", zone["name"], "--provider-network-type", NETWORK_TYPES[zone["type"]]]
         self.client(*words, "--provider-physical-network", zone["name"])
         [network] = self.member.get("/network/v2.0/networks", name=zone["name"])["networks"]
@@ -134,12 +116,12 @@ class ZoneProver:
         base = cidr.rpartition(".")[0]
         pools = [{"start": f"{base}.10", "end": f"{base}.99"}]
         body = {"network_id": network["id"], "cidr": cidr, "ip_version": 4, "allocation_pools": pools}
-        self.call(self.member, "POST", "/network/v2.0/subnets", subnet=body)
+        self.member.call("POST", "/network/v2.0/subnets", subnet=body)
 
     def guest(self, network: dict[str, Any], cidr: str, host: int) -> tuple[Guest, str]:
         """A namespace guest that anybody may ping, and its address."""
         body = {"network_id": network["id"], "port_security_enabled": False}
-        port = self.call(self.member, "POST", "/network/v2.0/ports", port=body)["port"]
+        port = self.member.call("POST", "/network/v2.0/ports", port=body)["port"]
         address = port["fixed_ips"][0]["ip_address"]
         base, prefix = cidr.rpartition(".")[0], cidr.partition("/")[2]
         names = ["--bare", "--columns=name", "list", "Logical_Switch_Port"]
@@ -213,22 +195,22 @@ class ZoneProver:
     # Rights and stretches ---------------------------------------------------------------------------------------------
     def rights(self, zone: Zone) -> None:
         url = f"/wolke/v1/zones/{zone.row['id']}/grants"
-        revoked = self.call(self.operator, "DELETE", f"{url}/{zone.grant['id']}")["revoked"]
+        revoked = self.operator.call("DELETE", f"{url}/{zone.grant['id']}")["revoked"]
         cut = wait_for(lambda: not pings(zone.guests[0], "10.61.0.200"), SECONDS)
         self.prove("rights: one revoke shuts the ports", cut, f"{len(revoked['ports_shut'])} ports, no answer any more")
         grant = {"subject_type": "project", "subject_id": self.project["id"], "level": "create"}
-        zone.grant = self.call(self.operator, "POST", url, grant=grant)["grant"]
+        zone.grant = self.operator.call("POST", url, grant=grant)["grant"]
         healed = wait_for(lambda: pings(zone.guests[0], "10.61.0.200"), SECONDS)
         self.prove("rights: a grant opens them again", healed, "answers again")
 
     def stretch(self, zone: Zone) -> None:
-        network = self.call(self.member, "POST", "/network/v2.0/networks", network={"name": "demo-stretch"})["network"]
+        network = self.member.call("POST", "/network/v2.0/networks", network={"name": "demo-stretch"})["network"]
         self.subnet(network, "10.66.0.0/24")
         guest, address = self.guest(network, "10.66.0.0/24", 1)
         machine = self.machine(self.site.server("zstretch", "10.66.0.200/24", vlan=305))
         apart = not pings(guest, "10.66.0.200")
         body = {"network_id": network["id"], "segmentation_id": 305}
-        self.call(self.member, "POST", f"/wolke/v1/zones/{zone.row['id']}/stretches", stretch=body)
+        self.member.call("POST", f"/wolke/v1/zones/{zone.row['id']}/stretches", stretch=body)
         joined = wait_for(lambda: pings(guest, "10.66.0.200") and pings(machine, address), SECONDS)
         self.prove(
             "bridging: a project's network and a VLAN are one", apart and joined, f"{address} and a server on VLAN 305"
@@ -256,11 +238,11 @@ class ZoneProver:
         for kind in ("ports", "networks"):
             for thing in self.member.get(f"/network/v2.0/{kind}", project_id=self.project["id"])[kind]:
                 if not thing.get("device_owner"):
-                    self.call(self.member, "DELETE", f"/network/v2.0/{kind}/{thing['id']}")
+                    self.member.call("DELETE", f"/network/v2.0/{kind}/{thing['id']}")
         names = {zone["name"] for zone in ZONES}
         for one in self.operator.get("/wolke/v1/zones")["zones"]:
             if one["name"] in names:
-                self.call(self.operator, "DELETE", f"/wolke/v1/zones/{one['id']}")
+                self.operator.call("DELETE", f"/wolke/v1/zones/{one['id']}")
 
 
 NETWORK_TYPES = {"flat": "flat", "vlan": "vlan", "qinq": "vlan", "vxlan": "vxlan", "evpn": "vxlan"}

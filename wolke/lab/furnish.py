@@ -35,7 +35,7 @@ SUBNETS: list[dict[str, Any]] = [
 
 
 class Api:
-    """The cloud's public API as its administrator."""
+    """The cloud's public API as one user in one project."""
 
     def __init__(self, url: str, username: str, password: str, project: str) -> None:
         self.client = httpx2.Client(base_url=url, timeout=60, trust_env=False)
@@ -55,6 +55,11 @@ class Api:
             raise LabError(f"{method} {path}: {reply.status_code} {reply.text[:500]}")
         return reply
 
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        """The answer to a call with this JSON, parsed; None where it has none. Raises LabError: it is refused."""
+        reply = self._call(method, path, **({"json": body} if body else {}))
+        return reply.json() if reply.content else None
+
     def get(self, path: str, **query: str) -> Any:
         return self._call("GET", path, params=query).json()
 
@@ -69,7 +74,16 @@ class Api:
         found = self.get(path, name=wanted["name"], **owner)[f"{kind}s"]
         if found:
             return dict(found[0])
-        return dict(self._call("POST", path, json={kind: wanted}).json()[kind])
+        return dict(self.call("POST", path, **{kind: wanted})[kind])
+
+    def member(self, name: str, password: str) -> dict[str, Any]:
+        """The project of that name, with a member of the same name; an operator's call. What is there is left as it is."""
+        project = self.ensure("/identity/v3/projects", "project", {"name": name, "domain_id": "default"})
+        user = {"name": name, "password": password, "domain_id": "default", "default_project_id": project["id"]}
+        user = self.ensure("/identity/v3/users", "user", user)
+        [role] = self.get("/identity/v3/roles", name="member")["roles"]
+        self.put(f"/identity/v3/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
+        return project
 
 
 def administrator(lab: Lab) -> Api:
@@ -101,11 +115,7 @@ def furnish(lab: Lab) -> None:
     file = lab.directory / "clouds.yaml"
     known = yaml.safe_load(file.read_text())["clouds"] if file.exists() else {}
     password = known["demo"]["auth"]["password"] if known else secrets.token_urlsafe(12)
-    project = api.ensure("/identity/v3/projects", "project", {"name": "demo", "domain_id": "default"})
-    user = {"name": "demo", "password": password, "domain_id": "default", "default_project_id": project["id"]}
-    user = api.ensure("/identity/v3/users", "user", user)
-    [role] = api.get("/identity/v3/roles", name="member")["roles"]
-    api.put(f"/identity/v3/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
+    api.member("demo", password)
     network = api.ensure("/network/v2.0/networks", "network", PUBLIC)
     for subnet in SUBNETS:
         api.ensure("/network/v2.0/subnets", "subnet", {**subnet, "network_id": network["id"]}, network_id=network["id"])
