@@ -49,6 +49,11 @@ class Net:
     def port(self) -> str:
         return f"in{self.number}"
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The bridge's ports."""
+        return (self.tunnel, self.port) if self.veth else (self.tunnel,)
+
 
 def veth_of(zone: Zone, segment: ZoneSegment) -> str:
     """The end of a network's pair on the host's side; 15 characters at most, the same at any time."""
@@ -56,6 +61,7 @@ def veth_of(zone: Zone, segment: ZoneSegment) -> str:
 
 
 def nets_of(zone: Zone) -> list[Net]:
+    """A zone's networks, and the VXLAN that its prefixes go by."""
     found = [
         Net(
             number=segment.number,
@@ -153,7 +159,7 @@ def names() -> set[str]:
 
 def clear(nets: Sequence[Net], own: str, port: int) -> None:
     """Take away what no network needs, and tunnels that end elsewhere. In the zone's namespace."""
-    wanted = {"lo", *(name for net in nets for name in (net.bridge, net.tunnel, *([net.port] if net.veth else [])))}
+    wanted = {"lo", *(name for net in nets for name in (net.bridge, *net.members))}
     with IPRoute() as links:
         for link in links.get_links():
             name = link.get_attr("IFLA_IFNAME")
@@ -181,7 +187,7 @@ def dress(nets: Sequence[Net], mtu: int) -> None:
             if not links.link_lookup(ifname=net.bridge):
                 links.link("add", ifname=net.bridge, kind="bridge", br_forward_delay=0, br_mcast_snooping=0)
             master = links.link_lookup(ifname=net.bridge)[0]
-            for name in (net.tunnel, *([net.port] if net.veth else [])):
+            for name in net.members:
                 index = links.link_lookup(ifname=name)[0]
                 [link] = links.get_links(index)
                 if link.get_attr("IFLA_MASTER") != master:

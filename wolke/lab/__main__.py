@@ -1,4 +1,4 @@
-"""``./run cloud``: a cloud on this machine: up, down, status, shell, env; and what one breaks it with: kill, start, partition, heal."""
+"""``./run cloud``: a cloud on this machine, and what one breaks it with."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("join", help="one more host, which gets everything by itself")
     commands.add_parser("leave", help="the last host goes for good; refused while servers are on it")
     status = commands.add_parser("status", help="processes, pids, memory")
-    status.add_argument("--json", action="store_true")
+    status.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     shell = commands.add_parser("shell", help="a shell, or one command, in a host")
     shell.add_argument("node", nargs="?", default="h1", help="h1..hN, internet, control or wires (default: h1)")
     shell.add_argument("words", nargs="*", metavar="-- CMD")

@@ -27,6 +27,7 @@ from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.networks.api import networks
 from wolke.network.networks.table import Network
 from wolke.network.owners import FLOATING, GATEWAY, INTERFACE
+from wolke.network.ports import ipam
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import Wanted, Wish, new_port, subnets_of
 from wolke.network.ports.table import FixedIp, Port
@@ -295,8 +296,7 @@ def ports_gone(db: Session, port_ids: Sequence[str]) -> None:
 def ports_changed(db: Session, port_ids: Sequence[str]) -> None:
     """What led to an address that its port has given up leads nowhere; what leads on shows the port as it is now."""
     db.flush()
-    here = select(FixedIp.port_id, FixedIp.ip_address).where(FixedIp.port_id.in_(port_ids))
-    held = {(row.port_id, row.ip_address) for row in db.execute(here)}
+    held = ipam.held(db, port_ids)
     for one in db.scalars(select(FloatingIp).where(FloatingIp.port_id.in_(port_ids))):
         if (one.port_id, one.fixed_ip_address) not in held:
             nowhere(db, one)

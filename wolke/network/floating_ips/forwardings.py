@@ -24,6 +24,7 @@ from wolke.network.errors import InvalidInput
 from wolke.network.floating_ips.api import floating_ips, forwarding_details, router_between
 from wolke.network.floating_ips.routed import version_of
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
+from wolke.network.ports import ipam
 from wolke.network.ports.api import ports
 from wolke.network.ports.table import FixedIp
 from wolke.network.routers.errors import (
@@ -310,8 +311,7 @@ def ports_gone(db: Session, port_ids: Sequence[str]) -> None:
 def ports_changed(db: Session, port_ids: Sequence[str]) -> None:
     """A forwarding goes with the address that it leads to."""
     db.flush()
-    here = select(FixedIp.port_id, FixedIp.ip_address).where(FixedIp.port_id.in_(port_ids))
-    held = {(row.port_id, row.ip_address) for row in db.execute(here)}
+    held = ipam.held(db, port_ids)
     for one in db.scalars(select(PortForwarding).where(PortForwarding.internal_port_id.in_(port_ids))).all():
         if (one.internal_port_id, one.internal_ip_address) not in held:
             remove(db, one)

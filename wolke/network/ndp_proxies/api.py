@@ -21,9 +21,9 @@ from wolke.core.work import wake
 from wolke.network import hooks
 from wolke.network.ndp_proxies import gateways
 from wolke.network.ndp_proxies.table import NdpProxy
+from wolke.network.ports import ipam
 from wolke.network.ports.api import ports
 from wolke.network.ports.make import free_mac
-from wolke.network.ports.table import FixedIp
 from wolke.network.routers.api import routers
 from wolke.network.routers.errors import (
     AddressScopeConflict,
@@ -141,8 +141,7 @@ def ports_gone(db: Session, port_ids: Sequence[str]) -> None:
 def ports_changed(db: Session, port_ids: Sequence[str]) -> None:
     """One goes with the address that it answers for."""
     db.flush()
-    here = select(FixedIp.port_id, FixedIp.ip_address).where(FixedIp.port_id.in_(port_ids))
-    held = {(row.port_id, row.ip_address) for row in db.execute(here)}
+    held = ipam.held(db, port_ids)
     found = db.scalars(select(NdpProxy).where(NdpProxy.port_id.in_(port_ids))).all()
     drop(db, [one for one in found if (one.port_id, one.ip_address) not in held])
 

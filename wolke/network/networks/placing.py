@@ -72,6 +72,7 @@ def place(ctx: Ctx, network: Network, type: str, physical: str, segment: int) ->
 
 
 def largest_mtu(db: Session, config: Config, network: Network) -> int:
+    """Largest packet, in bytes, that passes what is under a network."""
     if zone := segments.named(db, network.physical_network):
         return zone.mtu
     if network.physical_network:

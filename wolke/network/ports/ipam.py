@@ -86,6 +86,12 @@ def is_taken(db: Session, subnet_id: str, address: str) -> bool:
     return db.execute(select(FixedIp.port_id).where(here)).first() is not None
 
 
+def held(db: Session, port_ids: Sequence[str]) -> set[tuple[str, str]]:
+    """(port, address) of all that some ports have."""
+    rows = db.execute(select(FixedIp.port_id, FixedIp.ip_address).where(FixedIp.port_id.in_(port_ids)))
+    return {(row.port_id, row.ip_address) for row in rows}
+
+
 def check_on(subnet: Any, text: str) -> str:
     """An address that a port may have on this subnet. Raises InvalidIpForSubnet."""
     address, net = ip_address(text), ip_network(subnet.cidr)

@@ -67,7 +67,7 @@ class Scope:
 
 @dataclass(slots=True)
 class Found:
-    """Ids that a scope has led to; ``None`` where everything is meant."""
+    """What a scope has led to, by ids; functions here take None where everything is meant."""
 
     networks: set[str] = field(default_factory=set)
     routers: set[str] = field(default_factory=set)

@@ -73,6 +73,7 @@ def counts() -> ColumnElement[bool]:
 
 
 def is_counted(db: Session, pool_id: str) -> bool:
+    """Whether what is cut from a pool counts as a routed prefix."""
     query = select(SubnetPool.id).outerjoin(AddressScope, in_scope()).where(SubnetPool.id == pool_id, counts())
     return db.execute(query).first() is not None
 
