@@ -1,9 +1,10 @@
-"""A stream of pings, and the longest time without an answer in it."""
+"""Streams of questions, and the longest time without an answer in one."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,17 @@ from wolke.lab import wait_for
 EVERY = 0.15  # seconds between two packets
 
 
-class Packets:
-    """Pings from a guest or node to an address until ``stop``; ``longest(since)`` tells the gap in seconds."""
+class Stream:
+    """A program in a guest or node that asks until ``stop``; ``longest(since)`` tells the gap in seconds."""
 
-    def __init__(self, source: Any, address: str, file: Path, *, every: float = EVERY) -> None:
+    def __init__(self, source: Any, words: Sequence[str], file: Path) -> None:
         self.file = file
         self._out = file.open("w")
-        self._ping = source.popen(["ping", "-n", "-D", "-i", str(every), address], stdout=self._out, stderr=self._out)
+        self._asking = source.popen(words, stdout=self._out, stderr=self._out)
 
     def answers(self) -> list[float]:
         """When each answer came, unix seconds."""
-        return [float(at) for at in re.findall(r"^\[(\d+\.\d+)\] \d+ bytes from", self.file.read_text(), re.MULTILINE)]
+        raise NotImplementedError
 
     def flows(self, since: float, seconds: float = 60) -> bool:
         """Whether answers come after that time."""
@@ -35,9 +36,19 @@ class Packets:
         return max(after - before for before, after in pairwise(times))
 
     def stop(self) -> None:
-        self._ping.terminate()
-        self._ping.wait()
+        self._asking.terminate()
+        self._asking.wait()
         self._out.close()
+
+
+class Packets(Stream):
+    """Pings to an address."""
+
+    def __init__(self, source: Any, address: str, file: Path, *, every: float = EVERY) -> None:
+        super().__init__(source, ["ping", "-n", "-D", "-i", str(every), address], file)
+
+    def answers(self) -> list[float]:
+        return [float(at) for at in re.findall(r"^\[(\d+\.\d+)\] \d+ bytes from", self.file.read_text(), re.MULTILINE)]
 
 
 # Asks again and again and says when each answer came; a TCP conversation that broke is begun anew, and says so
@@ -66,14 +77,11 @@ while True:
 """
 
 
-class Answers:
-    """A conversation by UDP or TCP with a server of ``tenants.SERVE`` until ``stop``: gaps in seconds, and how often TCP broke."""
+class Answers(Stream):
+    """A conversation by UDP or TCP with a server of ``tenants.SERVE``, and how often TCP broke."""
 
     def __init__(self, source: Any, kind: str, address: str, port: int, file: Path, *, every: float = 0.03) -> None:
-        self.file = file
-        self._out = file.open("w")
-        words = ["python3", "-c", ASKING, kind, address, str(port), str(every)]
-        self._asking = source.popen(words, stdout=self._out, stderr=self._out)
+        super().__init__(source, ["python3", "-c", ASKING, kind, address, str(port), str(every)], file)
 
     def answers(self) -> list[float]:
         return [float(line) for line in self.file.read_text().splitlines()[:-1] if line[:1].isdigit()]
@@ -81,15 +89,3 @@ class Answers:
     @property
     def broken(self) -> int:
         return self.file.read_text().count("broken")
-
-    def flows(self, since: float, seconds: float = 60) -> bool:
-        return wait_for(lambda: any(at > since for at in self.answers()[-3:]), seconds, every=0.1)
-
-    def longest(self, since: float) -> float:
-        times = [since, *(at for at in self.answers() if at > since), time.time()]
-        return max(after - before for before, after in pairwise(times))
-
-    def stop(self) -> None:
-        self._asking.terminate()
-        self._asking.wait()
-        self._out.close()

@@ -105,9 +105,7 @@ class Tenant:
         [self.public] = admin.get("/network/v2.0/networks", name="public")["networks"]
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        reply = self.api.client.request(method, f"/network/v2.0/{path}", **({"json": body} if body else {}))
-        assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
-        return reply.json() if reply.content else None
+        return self.api.call(method, f"/network/v2.0/{path}", **body)
 
     def create(self, kind: str, **body: Any) -> dict[str, Any]:
         path = f"{kind.replace('_', '-')}s"

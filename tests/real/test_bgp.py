@@ -70,12 +70,10 @@ class Speakers:
     """BGP as the operator orders it through the API; gone afterwards."""
 
     def __init__(self, lab: Lab) -> None:
-        self.client, self.made = administrator(lab).client, list[str]()
+        self.api, self.made = administrator(lab), list[str]()
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        reply = self.client.request(method, f"/network/v2.0/{path}", **({"json": body} if body else {}))
-        assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
-        return reply.json() if reply.content else None
+        return self.api.call(method, f"/network/v2.0/{path}", **body)
 
     def speaker(self, version: int, asn: int, network: str, password: str = "") -> str:
         wish = {"name": f"v{version}", "ip_version": version, "local_as": asn}

@@ -103,9 +103,7 @@ def test_a_port_moves_to_the_host_whose_binding_is_activated(lab: Lab, red: Tena
     bindings = f"/network/v2.0/ports/{moving.port['id']}/bindings"
 
     def send(method: str, path: str = "", **body: Any) -> Any:
-        reply = red.admin.client.request(method, f"{bindings}{path}", **({"json": {"binding": body}} if body else {}))
-        assert reply.is_success, reply.text
-        return reply.json() if reply.content else None
+        return red.admin.call(method, f"{bindings}{path}", **({"binding": body} if body else {}))
 
     def chassis(column: str) -> str:
         words = ["--bare", f"--columns={column}", "find", "Port_Binding", f"logical_port={moving.port['id']}"]

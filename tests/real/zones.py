@@ -31,9 +31,7 @@ class Operator:
         self.zones: list[str] = []
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        reply = self.api.client.request(method, f"/wolke/v1/{path}", **({"json": body} if body else {}))
-        assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
-        return reply.json() if reply.content else None
+        return self.api.call(method, f"/wolke/v1/{path}", **body)
 
     def declare(self, **zone: Any) -> Any:
         """A zone; returns when every host says that it is in force."""
