@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 
@@ -32,8 +33,10 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="wolke", description="A private cloud in one package.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, run: object, help: str, *, config: bool = True) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=help, description=help)
+    def command(
+        name: str, run: object, help: str, *, config: bool = True, among: Any = commands
+    ) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = among.add_parser(name, help=help, description=help)
         made.set_defaults(run=run)
         if config:
             made.add_argument("--config", type=Path, required=True, metavar="FILE", help="the settings, TOML")
@@ -44,9 +47,12 @@ def parser() -> argparse.ArgumentParser:
     command("loops", loops, "make the world what the database says")
     command("agent", agent, "work as a host of the cloud")
     command("join-token", join_token, "a token with which one host may join, once, within an hour").add_argument("host")
-    host = command("host", host_command, "the hosts of the cloud: list them, or take one out for good")
-    host.add_argument("action", choices=["list", "remove"])
-    host.add_argument("name", nargs="?", default="", help="of the host that is to be removed")
+    about_hosts = "the hosts of the cloud: list them, or take one out for good"
+    host = commands.add_parser("host", help=about_hosts, description=about_hosts)
+    actions = host.add_subparsers(required=True, metavar="ACTION")
+    command("list", list_hosts, "the hosts that have joined", among=actions)
+    remove = command("remove", remove_host, "take a host out for good; refused while servers are on it", among=actions)
+    remove.add_argument("host")
     token_keys = command("token-keys", rotate_token_keys, "rotate the keys that tokens are signed with")
     token_keys.add_argument("action", choices=["rotate"])
     audit = command("audit", verify_audit, "whether the audit log is as it was written")
@@ -122,14 +128,18 @@ def join_token(asked: argparse.Namespace) -> None:
     print(token_for(load(asked.config), asked.host))
 
 
-def host_command(asked: argparse.Namespace) -> None:
-    from wolke.cli.setup import hosts, remove_host
+def list_hosts(asked: argparse.Namespace) -> None:
+    from wolke.cli import setup
     from wolke.core.config import load
 
-    if asked.action == "remove" and not asked.name:
-        raise ValueError("which host is to be removed?")
-    config = load(asked.config)
-    print(hosts(config) if asked.action == "list" else remove_host(config, asked.name))
+    print(setup.hosts(load(asked.config)))
+
+
+def remove_host(asked: argparse.Namespace) -> None:
+    from wolke.cli import setup
+    from wolke.core.config import load
+
+    print(setup.remove_host(load(asked.config), asked.host))
 
 
 def rotate_token_keys(asked: argparse.Namespace) -> None:
