@@ -1,6 +1,6 @@
 """What an agent asks of a hypervisor and of the host's virtual switch; promises in ``tests/drivers``.
 
-``drivers/libvirt.py`` and ``drivers/vswitch.py`` do it for real, ``drivers/fake`` in memory.
+``drivers/libvirt`` and ``drivers/vswitch.py`` do it for real, ``drivers/fake`` in memory.
 """
 
 from __future__ import annotations
