@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 import msgspec
 from sqlalchemy import JSON, Boolean, ColumnElement, Float, Integer, Select, select
@@ -266,9 +266,8 @@ class Collection(Generic[T]):
                         ctx.about(thing, after=item)
                 return self.enclose(ctx, shown[0]) if many is UNSET else {self.plural: shown}
 
-            self.service.call(
-                "POST", self.path, rule=name, body=wrapped, status=status, summary=f"Create a {self.singular}"
-            )(call)
+            summary = f"Create a {self.singular}"
+            self.service.call("POST", self.path, rule=name, body=wrapped, status=status, summary=summary)(call)
             return make
 
         return declare(function) if function else declare
@@ -327,9 +326,8 @@ class Collection(Generic[T]):
                 if not thing.deleting:
                     ctx.db.delete(thing)
 
-            self.service.call("DELETE", self.one_path, rule=name, status=status, summary=f"Delete a {self.singular}")(
-                call
-            )
+            summary = f"Delete a {self.singular}"
+            self.service.call("DELETE", self.one_path, rule=name, status=status, summary=summary)(call)
             return before
 
         return declare(function) if function else declare
@@ -377,8 +375,6 @@ class Collection(Generic[T]):
 
 def _body_of(function: Callable[..., Any]) -> Any:
     """The annotation of a handler's ``body``."""
-    from typing import get_type_hints
-
     return get_type_hints(function, include_extras=True)["body"]
 
 
