@@ -5,7 +5,6 @@ API:  ``GET /wolke/v1/events`` (members see what concerns their own project, ope
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from wolke.core import policy
 from wolke.core.app import App
-from wolke.core.db import Json, iso
+from wolke.core.db import Json, iso, unix
 from wolke.core.errors import BadRequest, NotFound
 from wolke.core.events import Event, verify
 from wolke.core.http import Ctx
@@ -102,9 +101,8 @@ def filtered(ctx: Ctx, query: Select[Any]) -> Select[Any]:
 def moment(name: str, text: str) -> float:
     """Unix seconds. Raises BadRequest, naming the parameter."""
     try:
-        given = datetime.fromisoformat(text)
-        return given.replace(tzinfo=given.tzinfo or UTC).timestamp()
-    except (ValueError, OverflowError) as error:
+        return unix(text)
+    except ValueError as error:
         raise BadRequest(f"Invalid input for {name}: '{text}' is not a time in ISO 8601") from error
 
 

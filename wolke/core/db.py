@@ -110,6 +110,16 @@ def iso(seconds: float, *, micro: bool = False) -> str:
     return f"{_date(day)}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}Z"
 
 
+def unix(text: str) -> float:
+    """Unix seconds of a time in ISO 8601, UTC where it names no zone. Raises ValueError.
+
+    >>> unix("1970-01-01T00:01:00"), unix("1970-01-01T02:00:00+02:00")
+    (60.0, 0.0)
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
 @lru_cache(1024)
 def _date(day: int) -> str:
     return (date(1970, 1, 1) + timedelta(day)).isoformat()

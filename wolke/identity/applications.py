@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -18,7 +17,7 @@ from wolke.core import policy
 from wolke.core.app import App
 from wolke.core.auth import Caller
 from wolke.core.bodies import envelope
-from wolke.core.db import Json, iso
+from wolke.core.db import Json, iso, unix
 from wolke.core.errors import BadRequest, Conflict, Forbidden
 from wolke.core.http import Ctx
 from wolke.core.policy import Target
@@ -115,10 +114,9 @@ def unbound(ctx: Ctx) -> None:
 def instant(text: str, now: float) -> float:
     """Unix seconds of an ISO 8601 time. Raises BadRequest: unreadable or past."""
     try:
-        parsed = datetime.fromisoformat(text)
+        seconds = unix(text)
     except ValueError as error:
         raise BadRequest(f"Invalid input for expires_at: '{text}' is not a time in ISO 8601") from error
-    seconds = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     if seconds <= now:
         raise BadRequest(f"Invalid input for expires_at: '{text}' has passed")
     return seconds

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -20,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from wolke.core import collection, policy
 from wolke.core.bodies import Body, Text255, UnsetType
-from wolke.core.db import Json, Resource, iso
+from wolke.core.db import Json, Resource, iso, unix
 from wolke.core.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthorized, WolkeError
 from wolke.core.errors import OverQuota as CoreOverQuota
 from wolke.core.http import Ctx, Service
@@ -198,10 +197,10 @@ class Collection(collection.Collection[T], Generic[T]):
 
     def _changed_since(self, ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
         try:
-            since = datetime.fromisoformat(values[0])
+            since = unix(values[0])
         except ValueError as error:
             raise BadRequest(f"Invalid input for changed_since. Reason: '{values[0]}' is not in ISO 8601.") from error
-        return self.table.updated_at >= since.replace(tzinfo=since.tzinfo or UTC).timestamp()
+        return self.table.updated_at >= since
 
     def sees(self, ctx: Ctx, attribute: str, target: Any = None) -> bool:
         """Whether the caller is shown a guarded attribute."""

@@ -7,7 +7,6 @@ effect and stays listed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from sqlalchemy.orm import Session
 from wolke.core import policy
 from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.collection import Rules
-from wolke.core.db import Database, Json, iso, lock
+from wolke.core.db import Database, Json, iso, lock, unix
 from wolke.core.errors import BadRequest
 from wolke.core.events import told
 from wolke.core.http import Ctx
@@ -158,9 +157,8 @@ def refuse(field: str, why: str) -> BadRequest:
 def moment(text: str, now: float) -> float:
     """Unix seconds of a time to come. Raises BadRequest."""
     try:
-        given = datetime.fromisoformat(text)
-        seconds = given.replace(tzinfo=given.tzinfo or UTC).timestamp()
-    except (ValueError, OverflowError) as error:
+        seconds = unix(text)
+    except ValueError as error:
         raise refuse("expires_at", f"'{text}' is not a time in ISO 8601, such as 2030-01-31T12:00:00Z") from error
     if seconds <= now:
         raise refuse("expires_at", f"{text} has passed")

@@ -27,7 +27,7 @@ from wolke.network.networks.table import Network
 from wolke.network.owners import FLOATING, GATEWAY, INTERFACE, METADATA, is_trusted
 from wolke.network.ports import guards, views
 from wolke.network.ports.bodies import Create, DhcpOption, Update
-from wolke.network.ports.checks import learning_of, mac_of, options_of, pairs_of, vnic_type_of, wanted_of
+from wolke.network.ports.checks import check_pairs, learning_of, mac_of, options_of, pairs_of, vnic_type_of, wanted_of
 from wolke.network.ports.make import Wanted, Wish, check_mac, free_mac, new_port, readdress
 from wolke.network.ports.rows import rows
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
@@ -110,10 +110,7 @@ def create(ctx: Ctx, body: Create) -> Port:
     lock(ctx.db, f"network/{network.id}")
     mac = mac_of(body.mac_address) if body.mac_address else ""
     secure = network.port_security_enabled if body.port_security_enabled is UNSET else body.port_security_enabled
-    if body.allowed_address_pairs not in (UNSET, None, []) and not secure:
-        raise errors.AddressPairAndPortSecurityRequired(
-            "Port Security must be enabled in order to have allowed address pairs on a port."
-        )
+    check_pairs(body.allowed_address_pairs, secure)
     dns_domain = dns.domain_of(body.dns_domain)
     domain = dns.domain(dns_domain, network.dns_domain, ctx.app.config.dns_domain)
     groups = None if body.security_groups is UNSET else list(body.security_groups or ())
@@ -225,10 +222,7 @@ def protect(ctx: Ctx, port: Port, body: Update) -> None:
         port.mac_learning = None
     if body.allowed_address_pairs is not UNSET:
         port.allowed_address_pairs = pairs_of(body.allowed_address_pairs, port.mac_address)
-    if port.allowed_address_pairs and not port.port_security_enabled:
-        raise errors.AddressPairAndPortSecurityRequired(
-            "Port Security must be enabled in order to have allowed address pairs on a port."
-        )
+    check_pairs(port.allowed_address_pairs, port.port_security_enabled)
     mine = PortSecurityGroup.port_id == port.id
     if body.security_groups is not UNSET:
         security_groups.put_on(ctx, port, body.security_groups or ())

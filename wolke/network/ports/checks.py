@@ -92,6 +92,14 @@ def vnic_type_of(text: str) -> str:
     return text
 
 
+def check_pairs(pairs: Sequence[object] | UnsetType | None, secure: bool) -> None:
+    """Pairs are exceptions of port security, so a port without it has none. Raises AddressPairAndPortSecurityRequired."""
+    if pairs and not secure:
+        raise errors.AddressPairAndPortSecurityRequired(
+            "Port Security must be enabled in order to have allowed address pairs on a port."
+        )
+
+
 def learning_of(wanted: bool | UnsetType | None, secure: bool) -> bool | None:
     """Whether a port learns what MACs are behind it. Raises MacLearningNeedsNoPortSecurity."""
     if wanted and secure:
