@@ -16,6 +16,11 @@ METADATA = "network:distributed"  # a network's own, on each of its hosts
 DHCP = "network:dhcp"
 SUBPORT = "trunk:subport"  # while it is a trunk's
 TRUSTED = ("network:", "neutron:")  # prefixes
+CLOUDS = (
+    *ROUTERS,
+    FLOATING,
+    METADATA,
+)  # the cloud makes such ports itself, and their ``device_id`` says whose part they are
 
 
 def is_trusted(owner: str) -> bool:

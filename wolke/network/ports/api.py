@@ -24,7 +24,7 @@ from wolke.network.lane import kind
 from wolke.network.networks.api import target as on_network
 from wolke.network.networks.api import usable
 from wolke.network.networks.table import Network
-from wolke.network.owners import FLOATING, GATEWAY, INTERFACE, METADATA, is_trusted
+from wolke.network.owners import CLOUDS, FLOATING, GATEWAY, INTERFACE, METADATA, is_trusted
 from wolke.network.ports import guards, views
 from wolke.network.ports.bodies import Create, DhcpOption, Update
 from wolke.network.ports.checks import check_pairs, learning_of, mac_of, options_of, pairs_of, vnic_type_of, wanted_of
@@ -38,6 +38,7 @@ from wolke.network.subnets.table import Subnet
 from wolke.network.trunks.facts import refuse_member
 
 SERVICE_OWNERS = (INTERFACE, GATEWAY, FLOATING, METADATA)
+DEVICE = ("device_id", "device_owner")
 
 
 # What the API gives ---------------------------------------------------------------------------------------------------
@@ -74,6 +75,10 @@ class Ports(Collection[Port]):
         owner, fixed = body.device_owner, body.fixed_ips
         if owner is not UNSET and is_trusted(owner):
             ctx.require(f"{action}_port:device_owner", target)
+        # a port is a part of the router that it names: whoever named another project's would stand in it
+        of_cloud = owner in CLOUDS or getattr(target, "device_owner", "") in CLOUDS
+        if of_cloud and any(getattr(body, name) not in (UNSET, getattr(target, name, "")) for name in DEVICE):
+            ctx.require(f"{action}_port:device_of_cloud", target)
         if fixed is not UNSET and any(one.ip_address for one in fixed):
             ctx.require(f"{action}_port:fixed_ips:ip_address", target)
 
@@ -99,6 +104,7 @@ ports = Ports(
 )
 for action in ("create", "update"):
     policy.rule(f"{action}_port:device_owner", guards.NETWORK_DEVICE)
+    policy.rule(f"{action}_port:device_of_cloud", guards.operator)
     policy.rule(f"{action}_port:fixed_ips:ip_address", guards.net_owner)
 kind(Port, rows)
 
