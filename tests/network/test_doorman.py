@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import BLUE, RED, Cloud
 from tests.network.conftest import Net
+from tests.network.zones import VLAN, Zones
 from wolke.core.db import iso
 
 V1 = "/wolke/v1/doorman"
@@ -111,6 +112,32 @@ def test_the_door_stands_where_a_network_is_not_one_projects_alone(
     net.delete("port", trusted["id"])
     net.send("DELETE", f"rbac-policies/{shared['id']}")
     assert door.members(mine) == set() and door.drops(mine)["to-lport"] == []
+
+
+def test_a_network_that_is_stretched_over_a_zone_has_a_door(door: Doorman, net: Net, cloud: Cloud) -> None:
+    zones = Zones(cloud, net)
+    zone, mine = zones.make(**VLAN), net.network()
+    grant = zones.grant(zone, level="create")
+    net.subnet(mine)
+    port = net.port(mine)
+    body = {"stretch": {"network_id": mine["id"]}}
+    path = f"/wolke/v1/zones/{zone['id']}/stretches"
+
+    def stands() -> bool:
+        assert door.members(mine) == ({port["id"]} if door.drops(mine)["to-lport"] else set())
+        ways = cloud.member.get("/wolke/v1/edge?counters=false").json()["edge"]
+        assert [way["kind"] for way in ways] == (["direct_port"] if door.members(mine) else [])
+        return bool(door.members(mine))
+
+    assert not stands()
+    assert cloud.member.post(path, json=body).status_code == 201
+    assert stands()
+    assert cloud.member.delete(f"{path}/{mine['id']}").status_code == 204
+    assert not stands()
+    assert cloud.member.post(path, json=body).status_code == 201
+    assert stands()
+    assert zones.revoke(grant)["stretches_removed"] == [mine["id"]]
+    assert not stands()
 
 
 def test_a_router_s_inner_port_on_a_provider_network_has_a_door_for_what_is_behind_it(

@@ -234,7 +234,8 @@ def concerned(db: Session, projects: set[str]) -> bool:
 
 def port_comes(ctx: Ctx, network: Any, port: Any) -> None:
     """A port that stands at the door itself is known there by its own addresses."""
-    if (network.external or network.physical_network or network.shared) and concerned(ctx.db, {port.project_id}):
+    here = select(Network.id).where(Network.id == network.id, at_door())
+    if concerned(ctx.db, {port.project_id}) and ctx.db.scalar(here):
         wake(ctx.db, *DOOR)
 
 

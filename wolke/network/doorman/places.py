@@ -1,7 +1,8 @@
 """Where the door stands: at every network that is not one project's alone.
 
-That is a network that leads outside (``router:external``), one on a physical network or a zone, and one that is shared. Its ports are in
-one Port_Group; the ports of routers that use it as their *inside* are not, for what leaves a project comes in there.
+That is a network that leads outside (``router:external``), one on a physical network or a zone (stretched over one, too), and one that is
+shared. Its ports are in one Port_Group; the ports of routers that use it as their *inside* are not, for what leaves a project comes in
+there.
 """
 
 from __future__ import annotations
@@ -18,15 +19,21 @@ from wolke.network.owners import FLOATING, GATEWAY, HA_INTERFACE, INTERFACE, MET
 from wolke.network.ports.table import Port
 from wolke.network.rbac.table import SHARED, RbacPolicy
 from wolke.network.routers.table import Router
+from wolke.network.zones.table import ZoneSegment
 
 DOOR = ("door", "policy")  # kind and id of the work item
 INSIDE = (INTERFACE, HA_INTERFACE, METADATA, FLOATING)
 
 
+def outside() -> ColumnElement[bool]:
+    """A condition on networks: something that is not the cloud's may stand there. What is stretched over a zone keeps its own type."""
+    return Network.external | (Network.physical_network != "") | Network.id.in_(select(ZoneSegment.network_id))
+
+
 def at_door() -> ColumnElement[bool]:
     """A condition on networks."""
     shared = select(RbacPolicy.object_id).where(RbacPolicy.object_type == "network", RbacPolicy.action == SHARED)
-    return Network.external | (Network.physical_network != "") | Network.id.in_(shared)
+    return outside() | Network.id.in_(shared)
 
 
 def networks(db: Session) -> list[str]:

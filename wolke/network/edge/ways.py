@@ -57,8 +57,7 @@ class Way:
 
 def ways(db: Session, project_id: str | None = None) -> list[Way]:
     """Those of a project, or all."""
-    outside = NetworkRow.external | (NetworkRow.physical_network != "")
-    if db.execute(select(NetworkRow.id).where(outside).limit(1)).first() is None:
+    if db.execute(select(NetworkRow.id).where(places.outside()).limit(1)).first() is None:
         return []
     return [
         *floating(db, project_id),
@@ -148,12 +147,12 @@ def prefixes(db: Session, project_id: str | None) -> Iterable[Way]:
 
 
 def direct(db: Session, project_id: str | None) -> Iterable[Way]:
-    """Ports on external and provider networks."""
+    """Ports on external and provider networks, and on those that are stretched over a zone."""
     query = select(Port.id, Port.network_id, Port.project_id, FixedIp.ip_address).join(
         FixedIp, FixedIp.port_id == Port.id
     )
     query = query.join(NetworkRow, NetworkRow.id == Port.network_id)
-    query = query.where(NetworkRow.external | (NetworkRow.physical_network != ""))
+    query = query.where(places.outside())
     query = query.where(Port.device_owner.not_in((*places.INSIDE, GATEWAY))).order_by(Port.created_at, Port.id)
     if project_id is not None:
         query = query.where(Port.project_id == project_id)

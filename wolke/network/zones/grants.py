@@ -145,6 +145,7 @@ def take_stretches(ctx: Ctx, zone: Zone, grant: ZoneGrant) -> list[str]:
     ctx.db.execute(delete(ZoneSegment).where(ZoneSegment.network_id.in_(found)))
     for id in found:
         ctx.wake("network", id)
+        hooks.tell(hooks.network_opened, ctx.db, id)
     if found and zone.type in segments.TUNNELS:
         hooks.tell_hosts(ctx.db)
     return found

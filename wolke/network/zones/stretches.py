@@ -77,6 +77,7 @@ def create(ctx: Ctx, body: Create) -> Json:
     standing = ctx.db.get_one(Zone, zone.id)
     segment = take(ctx, standing, network.id, body.stretch.segmentation_id, stretched=True)
     ctx.wake("network", network.id)
+    hooks.tell(hooks.network_opened, ctx.db, network.id)
     ctx.about(ctx.db.get_one(Network, network.id))
     return {"stretch": view(segment)}
 
@@ -93,6 +94,7 @@ def remove(ctx: Ctx) -> None:
     ctx.db.delete(segment)
     ctx.db.flush()
     ctx.wake("network", network.id)
+    hooks.tell(hooks.network_opened, ctx.db, network.id)
     if zone.type in TUNNELS:
         hooks.tell_hosts(ctx.db)
     ctx.about(ctx.db.get_one(Network, network.id))
