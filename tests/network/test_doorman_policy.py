@@ -44,6 +44,9 @@ def test_an_exception_passes_over_its_rule_only() -> None:
     assert verdict([SMTP], [free], packet()) == (True, "free")
     assert verdict([SMTP], [free], packet(local="198.51.100.8")) == (False, "smtp")
     assert verdict([SMTP, rest], [free], packet()) == (False, "rest")
+    elsewhere = Exemption(id="free", rule_id="smtp", local=free.local, networks=frozenset({"other"}))
+    assert verdict([SMTP], [elsewhere], packet()) == (False, "smtp")
+    assert verdict([SMTP], [elsewhere], packet(network_id="other")) == (True, "free")
     allow = Rule(id="allow", action="allow", direction="ingress")
     assert verdict([SMTP, allow], [free], packet()) == (True, "free"), "the exception is what made the difference"
     assert verdict([allow, SMTP], [Exemption(id="no", rule_id="allow")], packet()) == (False, "smtp")
@@ -156,7 +159,11 @@ def test_drops_are_what_the_rules_deny(seed: int) -> None:
         rules = [a_rule(chance, f"r{n}") for n in range(chance.randrange(2, 8))]
         exemptions = [
             Exemption(
-                id=f"e{n}", rule_id=chance.choice(rules).id, local=some_prefixes(chance), remote=some_prefixes(chance)
+                id=f"e{n}",
+                rule_id=chance.choice(rules).id,
+                local=some_prefixes(chance),
+                remote=some_prefixes(chance),
+                networks=chance.choice([None, frozenset({"public"}), frozenset({"other"})]),
             )
             for n in range(chance.randrange(4))
         ]

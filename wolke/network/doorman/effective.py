@@ -20,14 +20,16 @@ from wolke.network.doorman import places, reader
 from wolke.network.doorman.rules import said
 from wolke.network.doorman.spans import Network
 from wolke.network.doorman.table import DoormanException, DoormanRule
-from wolke.network.edge.ways import GATEWAYS, Way, ways
+from wolke.network.edge.ways import DIRECT, GATEWAYS, PREFIX, Way, ways
 from wolke.network.floating_ips.api import floating_ips
 from wolke.network.networks.table import Network as NetworkRow
 from wolke.network.owners import INTERFACE
 from wolke.network.ports.api import ports
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routers.api import routers
+from wolke.network.routers.table import Router
 from wolke.network.subnets.api import subnets
+from wolke.network.subnets.table import Subnet
 from wolke.v1 import refuse_unknown, v1
 
 THINGS: dict[str, Any] = {"port_id": ports, "floatingip_id": floating_ips, "router_id": routers, "subnet_id": subnets}
@@ -41,6 +43,7 @@ class Spot:
     via: str
     network_id: str
     address: str
+    chosen: bool = False  # by the project itself: others may have the same
 
 
 @v1.call("GET", "/doorman/effective", rule=_read)
@@ -57,22 +60,33 @@ def effective(ctx: Ctx) -> Json:
 
 
 def spots(ctx: Ctx, name: str, thing: Any) -> list[Spot]:
-    found = [way for way in ways(ctx.db) if concerns(way, name, thing)]
-    spots = [Spot(way.kind, way.network_id, way.prefix) for way in found]
+    found = ways(ctx.db)
+    spots = [spot_of(ctx, way) for way in found if concerns(way, name, thing)]
     if name != "port_id":
         return list(dict.fromkeys(spots))
-    inner = select(Port.device_id).where(Port.network_id == thing.network_id, Port.device_owner == INTERFACE)
-    behind = set(ctx.db.scalars(inner))
-    spots += [
-        Spot(way.kind, way.network_id, way.prefix)
-        for way in ways(ctx.db)
-        if way.kind == GATEWAYS and way.router_id in behind
-    ]
-    here = select(NetworkRow.id).where(NetworkRow.id == thing.network_id, places.at_door())
-    if places.stands_at(thing.device_owner) and ctx.db.scalar(here):
+    behind = set(ctx.db.scalars(ways_out(thing)))
+    spots += [spot_of(ctx, way) for way in found if way.kind == GATEWAYS and way.router_id in behind]
+    here = select(NetworkRow).where(NetworkRow.id == thing.network_id, places.at_door())
+    if places.stands_at(thing.device_owner) and (network := ctx.db.scalar(here)):
         fixed = ctx.db.scalars(select(FixedIp.ip_address).where(FixedIp.port_id == thing.id).order_by(FixedIp.position))
-        spots += [Spot("direct_port", thing.network_id, address) for address in fixed]
+        mine = network.project_id == ctx.caller.project_id
+        spots += [Spot(DIRECT, thing.network_id, address, mine) for address in fixed]
     return list(dict.fromkeys(spots))
+
+
+def spot_of(ctx: Ctx, way: Way) -> Spot:
+    chosen = way.kind == PREFIX and not way.published
+    if way.kind == DIRECT:
+        chosen = ctx.db.get_one(NetworkRow, way.network_id).project_id == ctx.caller.project_id
+    return Spot(way.kind, way.network_id, way.prefix, chosen)
+
+
+def ways_out(port: Any) -> Any:
+    """Select of the routers that a port leaves by: its own project's on the network, and whichever is the gateway of a subnet there."""
+    query = select(Port.device_id).join(Router, Router.id == Port.device_id).join(FixedIp, FixedIp.port_id == Port.id)
+    query = query.join(Subnet, Subnet.id == FixedIp.subnet_id)
+    led = (FixedIp.ip_address == Subnet.gateway_ip) | (Router.project_id == port.project_id)
+    return query.where(Port.network_id == port.network_id, Port.device_owner == INTERFACE, led)
 
 
 def concerns(way: Way, name: str, thing: Any) -> bool:
@@ -89,7 +103,7 @@ def concerns(way: Way, name: str, thing: Any) -> bool:
 def shown(ctx: Ctx, found: Sequence[Spot]) -> list[Json]:
     door = reader.load(ctx.db)
     rows = {row.id: row for row in ctx.db.execute(select(DoormanRule.__table__))}
-    exceptions = {row.id: row for row in ctx.db.execute(select(DoormanException.__table__))}
+    exceptions = ctx.db.execute(select(DoormanException.__table__).order_by(DoormanException.id)).all()
     answer = []
     for spot in found:
         if spot.network_id not in door.networks:
@@ -98,10 +112,21 @@ def shown(ctx: Ctx, found: Sequence[Spot]) -> list[Json]:
         bound = []
         for rule in door.rules:
             if (rule.networks is None or spot.network_id in rule.networks) and touches(rule.local, net, rule.version):
-                freed = [one for one in door.exemptions if one.rule_id == rule.id and touches(one.local, net, None)]
-                bound.append(said(rows[rule.id]) | {"exceptions": [excused(exceptions[one.id]) for one in freed]})
+                freed = {
+                    one.id for one in door.exemptions
+                    if one.rule_id == rule.id and one.holds_at(spot.network_id) and touches(one.local, net, None)
+                }  # fmt: skip
+                told = [excused(one) for one in exceptions if one.id in freed and is_shown(ctx, one, spot)]
+                bound.append(said(rows[rule.id]) | {"exceptions": told})
         answer.append({"address": spot.address, "via": spot.via, "network_id": spot.network_id, "rules": bound})
     return answer
+
+
+def is_shown(ctx: Ctx, one: Any, spot: Spot) -> bool:
+    """A project is shown its own exceptions, and one for a prefix where an operator gave it an address of that."""
+    if one.project_id == ctx.caller.project_id or ctx.allows(_read, policy.Target(None)):
+        return True
+    return one.scope == "prefix" and not spot.chosen
 
 
 def touches(prefixes: Iterable[Network] | None, net: Network, version: int | None) -> bool:

@@ -69,12 +69,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exemption:
-    """An exception from one rule that has not expired: the rule is passed over for these addresses."""
+    """An exception from one rule that has not expired: the rule is passed over for these addresses, at the doors of these networks."""
 
     id: str
     rule_id: str
     local: tuple[Network, ...] | None = None
     remote: tuple[Network, ...] | None = None
+    networks: frozenset[str] | None = None  # where the local addresses mean what was excepted; None: everywhere
+
+    def holds_at(self, network_id: str) -> bool:
+        return self.networks is None or network_id in self.networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +163,9 @@ def matches(rule: Rule, packet: Packet) -> bool:
 
 def spares(one: Exemption, packet: Packet) -> bool:
     sides = ((one.local, packet.local), (one.remote, packet.remote))
-    return all(prefixes is None or any(address in prefix for prefix in prefixes) for prefixes, address in sides)
+    return one.holds_at(packet.network_id) and all(
+        prefixes is None or any(address in prefix for prefix in prefixes) for prefixes, address in sides
+    )
 
 
 @lru_cache(4096)
@@ -221,6 +227,7 @@ def drops(rules: Sequence[Rule], exemptions: Sequence[Exemption], network_id: st
     TooIntricate: more than ``MOST_DROPS``
     """
     found: list[Drop] = []
+    exemptions = [one for one in exemptions if one.holds_at(network_id)]
     for version in (4, 6):
         passed: list[Drop] = []
         for rule in rules:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
@@ -24,6 +24,7 @@ from wolke.network.subnetpools.table import SubnetPool
 from wolke.network.subnets.table import Subnet
 
 VERSIONS = {"IPv4": 4, "IPv6": 6, None: None}
+Meant = Mapping[str | None, Collection[str]]  # network -> addresses at its door; None -> at every door
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,34 +96,45 @@ def exemptions(db: Session, rows: Sequence[Any]) -> tuple[Exemption, ...]:
     if not rows:
         return ()
     wanted = {row.floatingip_id for row in rows} - {None}
-    floating: dict[str, str] = {}
+    floating: dict[str, Any] = {}
     if wanted:
-        held = select(FloatingIp.id, FloatingIp.floating_ip_address).where(FloatingIp.id.in_(wanted))
-        floating = {row.id: row.floating_ip_address for row in db.execute(held)}
+        floating = {row.id: row for row in db.execute(select(FloatingIp.__table__).where(FloatingIp.id.in_(wanted)))}
     found = []
     for row in rows:
+        meant: Meant = {}
         if row.scope == "project":
-            local = outside_of(db, row.project_id)
-        elif row.scope == "floatingip":
-            local = tuple(ip_network(one) for one in [floating.get(row.floatingip_id)] if one)
-        else:
-            local = (ip_network(row.local_ip_prefix),)
+            meant = outside_of(db, row.project_id)
+        elif row.scope == "prefix":
+            meant = {None: [row.local_ip_prefix]}
+        elif one := floating.get(row.floatingip_id):
+            meant = {one.floating_network_id: [one.floating_ip_address]}
         remote = (ip_network(row.remote_ip_prefix),) if row.remote_ip_prefix else None
-        found.append(Exemption(id=row.id, rule_id=row.rule_id, local=local, remote=remote))
+        for network, addresses in meant.items():
+            local = tuple(sorted(map(ip_network, addresses), key=lambda one: (one.version, one)))
+            at = frozenset({network}) if network else None
+            found.append(Exemption(id=row.id, rule_id=row.rule_id, local=local, remote=remote, networks=at))
     return tuple(found)
 
 
-def outside_of(db: Session, project_id: str) -> tuple[Network, ...]:
+def outside_of(db: Session, project_id: str) -> Meant:
     """What a project is known by at the door: floating IPs, gateways' addresses, its own ports there, and IPv6 prefixes that an
-    operator's pool gave it (one that a project has chosen itself may be another's)."""
-    floating = select(FloatingIp.floating_ip_address).where(FloatingIp.project_id == project_id)
+    operator's pool gave it (one that a project has chosen itself may be another's). An address is the project's on its network only,
+    for on one of its own a project gives its ports whatever address it likes; one of an operator's pool is its everywhere."""
     door = select(NetworkRow.id).where(places.at_door())
     own = select(Port.id).where(Port.project_id == project_id, Port.network_id.in_(door))
     own = own.where(Port.device_owner.not_in(places.INSIDE))
-    fixed = select(FixedIp.ip_address).where(
-        FixedIp.port_id.in_(own) | FixedIp.port_id.in_(places.gateways_of(project_id))
-    )
+    held = FixedIp.port_id.in_(own) | FixedIp.port_id.in_(places.gateways_of(project_id))
+    floating = FloatingIp.project_id == project_id
     pools = select(SubnetPool.id).outerjoin(AddressScope, in_scope()).where(operators())
     given = select(Subnet.cidr).where(Subnet.project_id == project_id, Subnet.subnetpool_id.in_(pools))
-    found = {*db.scalars(floating), *db.scalars(fixed), *db.scalars(given)}
-    return tuple(sorted((ip_network(one) for one in found), key=lambda one: (one.version, one)))
+    found: dict[str | None, set[str]] = {}
+    for query in (
+        select(FloatingIp.floating_network_id, FloatingIp.floating_ip_address).where(floating),
+        select(FixedIp.network_id, FixedIp.ip_address).where(held),
+    ):
+        for network, address in db.execute(query):
+            found.setdefault(network, set()).add(address)
+    routed = select(FixedIp.ip_address).join(Subnet, Subnet.id == FixedIp.subnet_id)
+    if known := {*db.scalars(given), *db.scalars(routed.where(held, Subnet.subnetpool_id.in_(pools)))}:
+        found[None] = known
+    return found

@@ -30,6 +30,7 @@ WAYS = {"ingress": ("to-lport", "outport", "src", "dst"), "egress": ("from-lport
 # The first fragment of a TCP segment without its whole header: it hides the port from us, and is put together behind us (RFC 1858)
 TINY = "ip.first_frag && tcp && tcp.src == 0 && tcp.dst == 0"
 NAMES = {policy.TCP: "tcp", policy.UDP: "udp", policy.SCTP: "sctp", policy.ICMP: "icmp4", policy.ICMPV6: "icmp6"}
+Same = tuple[tuple[int, ...], tuple[int, ...]]
 FLAGS = {policy.OPENING: "tcp.flags == 0x2/0x12", policy.LATER: "!(tcp.flags == 0x2/0x12)"}
 
 
@@ -37,27 +38,31 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     """The rows of all doors."""
     door = reader.load(db)
     made: dict[tuple[str, str], Row] = {}
-    compiled: dict[tuple[tuple[str, ...], str], list[Drop]] = {}
+    compiled: dict[tuple[Same, str], list[Drop]] = {}
     for network in sorted(door.networks):
         group = names.door(network)
         made[names.GROUP, group] = Row(names.GROUP, group, names.owner(*DOOR), {})
-        here = [rule for rule in door.rules if rule.networks is None or network in rule.networks]
         for way in WAYS:
-            key = (tuple(rule.id for rule in here), way)
+            key = (same(door, network), way)
             if key not in compiled:
-                compiled[key] = policy.drops(here, door.exemptions, network, way)
+                compiled[key] = policy.drops(door.rules, door.exemptions, network, way)
             for row in [*acls(network, way, compiled[key]), guard(network, way)]:
                 made[row.table, row.key] = row
             for drop in compiled[key]:
                 for row in address_sets(drop):
                     made[row.table, row.key] = row
     for leg in legs(db):
-        ids = tuple(rule.id for rule in door.rules if rule.networks is None or leg.network_id in rule.networks)
         for way in WAYS:
-            for drop in past(leg, compiled[ids, way]):
+            for drop in past(leg, compiled[same(door, leg.network_id), way]):
                 for row in [_of_leg(leg, way, drop), *address_sets(drop)]:
                     made[row.table, row.key] = row
     return list(made.values())
+
+
+def same(door: reader.Door, network: str) -> Same:
+    """What doors have in common whose drops are the same: the rules that stand there, and the exceptions that hold there."""
+    rules = (at for at, rule in enumerate(door.rules) if rule.networks is None or network in rule.networks)
+    return tuple(rules), tuple(at for at, one in enumerate(door.exemptions) if one.holds_at(network))
 
 
 def past(leg: Leg, drops: Sequence[Drop]) -> list[Drop]:

@@ -2,7 +2,8 @@
 
 A prefix is published when it was cut from an operator's pool, stands on a router with a gateway, and is of the same address scope as that
 gateway's network: then nothing translates it. An operator's pool is one that is shared with everybody, or that belongs to the owner of
-its address scope; a pool that a project has made for itself is never published, whatever prefixes it claims.
+its address scope, where an external network is in that; a pool that a project has made for itself, also one in a scope of its own, is
+never published, whatever prefixes it claims.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from wolke.core.quota import quota
 from wolke.network.address_scopes.table import AddressScope
@@ -53,7 +54,8 @@ class _Gateway:
 # Whose pool it is ----------------------------------------------------------------------------------------------------
 def operators() -> ColumnElement[bool]:
     """A condition on pools: an operator's. Join AddressScope by ``in_scope``."""
-    return or_(SubnetPool.shared, and_(AddressScope.id.is_not(None), AddressScope.project_id == SubnetPool.project_id))
+    owned = and_(AddressScope.project_id == SubnetPool.project_id, AddressScope.id.in_(outer_scopes()))
+    return or_(SubnetPool.shared, owned)
 
 
 def in_scope() -> ColumnElement[bool]:
@@ -62,9 +64,10 @@ def in_scope() -> ColumnElement[bool]:
 
 def outer_scopes() -> Any:
     """Select of the scopes that external networks are in."""
-    query = select(SubnetPool.address_scope_id).join(Subnet, Subnet.subnetpool_id == SubnetPool.id)
+    pool = aliased(SubnetPool)
+    query = select(pool.address_scope_id).join(Subnet, Subnet.subnetpool_id == pool.id)
     query = query.join(Network, Network.id == Subnet.network_id)
-    return query.where(Network.external, SubnetPool.address_scope_id.is_not(None))
+    return query.where(Network.external, pool.address_scope_id.is_not(None))
 
 
 def counts() -> ColumnElement[bool]:

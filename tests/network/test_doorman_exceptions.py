@@ -1,0 +1,108 @@
+"""What an exception opens: what was excepted and nothing else, whatever addresses a project gives its own things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import BLUE, RED, Cloud
+from tests.network.conftest import Net
+from tests.network.test_doorman import SMTP, Doorman
+
+FOREIGN = "198.51.100.77"
+
+
+@pytest.fixture
+def door(cloud: Cloud) -> Doorman:
+    return Doorman(cloud)
+
+
+@pytest.fixture
+def public(net: Net, cloud: Cloud) -> Any:
+    made = net.network(
+        name="public", by=cloud.admin, **{"router:external": True, "provider:network_type": "flat", "provider:physical_network": "public"}
+    )  # fmt: skip
+    net.subnet(made, "198.51.100.0/24", by=cloud.admin)
+    return made
+
+
+def share(net: Net, network: Any) -> Any:
+    policy = {"object_type": "network", "object_id": network["id"], "action": "access_as_shared", "target_tenant": BLUE}
+    return net.send("POST", "rbac-policies", json={"rbac_policy": policy})
+
+
+def test_an_address_that_a_project_has_chosen_opens_nothing_elsewhere(
+    door: Doorman, net: Net, public: Any, cloud: Cloud
+) -> None:
+    door.exception(door.smtp(), project_id=RED)
+    own = net.network()
+    net.subnet(own, "198.51.100.0/24")
+    net.port(own, fixed_ips=[{"ip_address": FOREIGN}])
+    assert share(net, own).status_code == 201
+    assert door.drops(public)["to-lport"] == SMTP
+    assert SMTP[0] not in door.drops(own)["to-lport"], "on its own network the address is the project's"
+
+
+def test_a_pool_and_a_scope_of_its_own_open_nothing(door: Doorman, net: Net, public: Any, cloud: Cloud) -> None:
+    door.exception(door.smtp(), project_id=BLUE)
+    scope = net.create("address_scope", by=cloud.stranger, name="mine", ip_version=4)
+    pool = net.create(
+        "subnetpool", by=cloud.stranger, name="mine", prefixes=["198.51.100.0/24"], default_prefixlen=28,
+        address_scope_id=scope["id"],
+    )  # fmt: skip
+    own = net.network(by=cloud.stranger)
+    net.create("subnet", by=cloud.stranger, network_id=own["id"], ip_version=4, subnetpool_id=pool["id"])
+    assert door.drops(public)["to-lport"] == SMTP
+
+
+def test_an_address_from_an_operator_s_pool_is_the_project_s_at_every_door(
+    door: Doorman, net: Net, public: Any, cloud: Cloud
+) -> None:
+    pool = net.create(
+        "subnetpool", by=cloud.admin, name="world", prefixes=["2001:db8:1::/48"], default_prefixlen=64, shared=True
+    )
+    everybody_s = net.network(by=cloud.admin, shared=True)
+    net.create("subnet", by=cloud.admin, network_id=everybody_s["id"], ip_version=6, subnetpool_id=pool["id"])
+    [address] = net.port(everybody_s, by=cloud.stranger)["fixed_ips"]
+    door.exception(door.smtp(), project_id=BLUE)
+    for network in (public, everybody_s):
+        six = [text for text in door.drops(network)["to-lport"] if text.startswith("ip6")]
+        assert six != SMTP[1:] and address["ip_address"] not in " ".join(six)
+
+
+# What a project is told ---------------------------------------------------------------------------------------------
+def test_a_project_is_not_told_of_others_exceptions(door: Doorman, net: Net, public: Any, cloud: Cloud) -> None:
+    six = net.subnet(public, "2001:db8:1::/64", by=cloud.admin)
+    floating = net.create("floatingip", by=cloud.stranger, floating_network_id=public["id"], subnet_id=six["id"])
+    for said in ({"floatingip_id": floating["id"]}, {"local_ip_prefix": "2001:db8:1::/64"}):
+        door.exception(door.smtp(), reason="another's secret", **said)
+    claiming = net.subnet(net.network(), "2001:db8:1::/65")
+    router = net.create("router", by=cloud.admin)
+    interface = {"subnet_id": claiming["id"]}
+    net.send("PUT", f"routers/{router['id']}/add_router_interface", by=cloud.admin, json=interface)
+    outer = net.network(name="other", by=cloud.admin, **{"router:external": True})
+    net.subnet(outer, "192.0.2.0/24", by=cloud.admin)
+    net.update("router", router["id"], by=cloud.admin, external_gateway_info={"network_id": outer["id"]})
+    door.exception(door.smtp(), reason="ours", project_id=RED)
+    answer = cloud.member.get(f"/wolke/v1/doorman/effective?subnet_id={claiming['id']}")
+    assert answer.json()["effective"] and "secret" not in answer.text
+    operators = cloud.admin.get(f"/wolke/v1/doorman/effective?subnet_id={claiming['id']}")
+    assert "secret" in operators.text
+
+
+def test_a_neighbour_s_way_out_is_not_shown(door: Doorman, net: Net, public: Any, cloud: Cloud) -> None:
+    everybody_s = net.network(by=cloud.admin, shared=True)
+    net.subnet(everybody_s, "10.5.0.0/24", by=cloud.admin)
+    mine = net.port(everybody_s)
+
+    def seen() -> set[str]:
+        found = cloud.member.get(f"/wolke/v1/doorman/effective?port_id={mine['id']}").json()["effective"]
+        return {one["via"] for one in found}
+
+    for by, way in ((cloud.stranger, {"direct_port"}), (cloud.member, {"direct_port", "router_gateway"})):
+        router = net.create("router", by=by, external_gateway_info={"network_id": public["id"]})
+        port = net.port(everybody_s, by=by)
+        interface = f"routers/{router['id']}/add_router_interface"
+        assert net.send("PUT", interface, by=by, json={"port_id": port["id"]}).status_code == 200
+        assert seen() == way
