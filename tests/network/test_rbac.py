@@ -131,6 +131,21 @@ def test_external_and_policies_say_the_same(cloud: Cloud, net: Net) -> None:
     assert "Default" in net.refused("DELETE", f"rbac-policies/{one['id']}", 409, "RbacPolicyInUse", by=cloud.admin)
 
 
+def test_only_an_operator_makes_a_network_external(cloud: Cloud, net: Net) -> None:
+    """A way out of a project's own making would be told to the world, with whatever prefixes the project claims behind it."""
+    network = net.network()
+    policy = {"object_type": "network", "object_id": network["id"], "action": "access_as_external"}
+    for target in (RED, BLUE):
+        answer = net.send("POST", "rbac-policies", json={"rbac_policy": policy | {"target_tenant": target}})
+        assert answer.status_code == 403, answer.text
+    assert net.show("network", network["id"])["router:external"] is False
+    assert net.list("rbac-policies") == []
+    own = net.network(project_id=RED, by=cloud.admin, **{"router:external": True})
+    policy["object_id"] = own["id"]
+    answer = net.send("POST", "rbac-policies", json={"rbac_policy": policy | {"target_tenant": BLUE}})
+    assert answer.status_code == 201, "one that is external already is its owner's to share"
+
+
 def test_a_policy_is_given_to_another_project(cloud: Cloud, net: Net) -> None:
     network = net.network()
     net.subnet(network)

@@ -310,7 +310,8 @@ def share_changed(ctx: Ctx, network: Network, action: str, everybody: bool) -> N
     opened(ctx, network)
     if action == rbac.SHARED:
         network.shared = everybody
-    elif rbac.targets(ctx.db, "network", network.id, action):
+    elif rbac.targets(ctx.db, "network", network.id, action) and not network.external:
+        ctx.require("update_network:router:external", network)
         network.external = True  # who is given the way out of a network makes it an external one
     if network.is_default and action == rbac.EXTERNAL and not everybody:
         raise rbac.RbacPolicyInUse(
