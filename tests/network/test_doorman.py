@@ -157,7 +157,11 @@ def test_a_router_s_inner_port_on_a_provider_network_has_a_door_for_what_is_behi
     net.update("router", router["id"], routes=routes, by=cloud.admin)
     cloud.settle()
     place = ("Logical_Switch", public["id"], "acls")
-    found = [row for row in cloud.north.rows("door/policy") if place in row.parents]
+    found = [
+        row
+        for row in cloud.north.rows("door/policy")
+        if place in row.parents and row.columns["name"] == door.smtp()["id"]
+    ]
     assert [(row.columns["direction"], row.columns["match"]) for row in found] == [
         (
             "to-lport",

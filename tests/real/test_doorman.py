@@ -264,6 +264,7 @@ def test_a_router_that_stands_outside_with_an_inner_port_is_no_way_past(
     lab: Lab, tenant: Callable[[str], Tenant]
 ) -> None:
     red = tenant("red")
+    door = Door(red)
     network = red.network("10.5.0.0/24")
     server = red.server(network, 1, red.group(*EVERYTHING))
     server.serve("red", tcp="25,80")
@@ -280,7 +281,13 @@ def test_a_router_that_stands_outside_with_an_inner_port_is_no_way_past(
     lab.internet.run(["ip", "route", "replace", "10.5.0.0/24", "via", outer])
     try:
         shut(lab, lab.internet, server.address(), "red")
+        with mail_outside(lab):
+            assert soon(lambda: ask(server.guest, INTERNET[4], 25).startswith("outside"))
+            door.make("rule", action="deny", direction="egress", protocol="tcp", port_range_min=25, port_range_max=25)
+            assert soon(lambda: ask(server.guest, INTERNET[4], 25) == "")
+            assert ask(server.guest, INTERNET[4], 80).startswith("outside")
     finally:
+        door.end()
         lab.internet.run(["ip", "route", "delete", "10.5.0.0/24"], check=False)
         admin.put(f"/network/v2.0/routers/{router['id']}/remove_router_interface", json={"port_id": leg["id"]})
 

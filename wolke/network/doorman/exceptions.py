@@ -205,7 +205,7 @@ class Expiry(Lane):
 @event.listens_for(Session, "after_flush")
 def _follow(db: Session, _context: Any) -> None:
     """What exceptions mean by a project or a floating IP follows its addresses, what rules mean by a pool its prefixes; and
-    what is behind a router follows its ports and routes."""
+    what is behind a router follows its ports, its routes and the floating IPv6 addresses that it leads to them."""
     pools = [one.id for one in (*db.dirty, *db.deleted) if isinstance(one, SubnetPool)]
     if pools:
         naming = select(DoormanRule.id).where(DoormanRule.subnetpool_id.in_(pools)).limit(1)
@@ -221,7 +221,10 @@ def _follow(db: Session, _context: Any) -> None:
     if gone:
         mine = DoormanException.floatingip_id.in_(gone)
         db.connection().execute(update(DoormanException).where(mine).values(expired=True))
-    if gone or any(isinstance(one, Router) for one in moved) or concerned(db, {one.project_id for one in moved}):
+    led = any(
+        isinstance(one, Router) or (isinstance(one, FloatingIp) and ":" in one.floating_ip_address) for one in moved
+    )
+    if gone or led or concerned(db, {one.project_id for one in moved}):
         wake(db, *DOOR)
 
 

@@ -3,7 +3,7 @@
 They are drops only, above everything a project says (security groups stand at 1003 and less). An ACL that allows there would pass the
 security groups of the same switch, too; what earlier rules allow is subtracted instead, see ``policy.drops``.
 
-OVN:  ovn-nb(5), tables Port_Group, ACL, Address_Set. On routers' ports northd keeps ACLs out of connection tracking.
+OVN:  ovn-nb(5), tables Port_Group, ACL, Address_Set, Logical_Router_Policy. On routers' ports northd keeps ACLs out of connection tracking.
 """
 
 from __future__ import annotations
@@ -52,10 +52,15 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
                 for row in address_sets(drop):
                     made[row.table, row.key] = row
     for leg in legs(db):
-        for way in WAYS:
-            for drop in past(leg, compiled[same(door, leg.network_id), way]):
-                for row in [_of_leg(leg, way, drop), *address_sets(drop)]:
-                    made[row.table, row.key] = row
+        its = same(door, leg.network_id)
+        for drop in past(leg, compiled[its, "ingress"]):
+            for row in [_into(leg, match(drop, "ingress"), PRIORITY, drop.rule_id), *address_sets(drop)]:
+                made[row.table, row.key] = row
+        for drop in compiled[its, "egress"] if leg.beside else ():
+            for row in [_out_by(leg, match(drop, "egress"), drop.rule_id), *address_sets(drop)]:
+                made[row.table, row.key] = row
+        for row in [_into(leg, TINY, GUARD, "fragments"), *([_out_by(leg, TINY, "fragments")] if leg.beside else [])]:
+            made[row.table, row.key] = row
     return list(made.values())
 
 
@@ -74,14 +79,24 @@ def past(leg: Leg, drops: Sequence[Drop]) -> list[Drop]:
     return found
 
 
-def _of_leg(leg: Leg, way: str, drop: Drop) -> Row:
-    direction, side, _, _ = WAYS[way]
+def _into(leg: Leg, question: str, priority: int, name: str) -> Row:
     columns: dict[str, Value] = {
-        "direction": direction, "priority": PRIORITY, "match": f'{side} == "{leg.port_id}" && {match(drop, way)}',
-        "action": "drop", "name": drop.rule_id,
+        "direction": "to-lport", "priority": priority, "match": f'outport == "{leg.port_id}" && {question}', "action": "drop", "name": name,
     }  # fmt: skip
-    key = f"{leg.port_id}/{way}/{digest(str(columns['match']) + drop.rule_id)}"
+    key = f"{leg.port_id}/ingress/{digest(question + name)}"
     return Row("ACL", key, names.owner(*DOOR), columns, frozenset({(names.SWITCH, leg.network_id, "acls")}))
+
+
+def _out_by(leg: Leg, question: str, name: str) -> Row:
+    """The router knows by which of its ports a packet came, the switch outside only what the packet says."""
+    came = ", ".join(f'"{names.router_port(id)}"' for id in leg.beside)
+    columns: dict[str, Value] = {
+        "priority": PRIORITY, "match": f'inport == {{{came}}} && outport == "{names.router_port(leg.port_id)}" && {question}',
+        "action": "drop",
+    }  # fmt: skip
+    key = f"{leg.port_id}/egress/{digest(question + name)}"
+    parent = frozenset({("Logical_Router", leg.router_id, "policies")})
+    return Row("Logical_Router_Policy", key, names.owner(*DOOR), columns, parent)
 
 
 def acls(network: str, way: str, drops: Sequence[Drop]) -> list[Row]:

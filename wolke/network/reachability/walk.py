@@ -262,7 +262,7 @@ class Walk:
         way = found[self.choose(len(found)) if len(found) > 1 else 0]
         check_scopes(self.picture, router, port, way, packet)
         self.hop(here, f"routed to {way.nexthop}", packet)
-        return self.out_of_router(router, way.port, packet, way.nexthop)
+        return self.out_of_router(router, way.port, packet, way.nexthop, came_by=port)
 
     def from_router(self, router: Router, packet: Packet) -> tuple[Port | Router | None, Thing, Packet]:
         self.now = packet
@@ -291,7 +291,7 @@ class Walk:
         )
 
     def out_of_router(
-        self, router: Router, port: Port, packet: Packet, nexthop: Ip
+        self, router: Router, port: Port, packet: Packet, nexthop: Ip, came_by: Port | None = None
     ) -> tuple[Port | Router | None, Thing, Packet]:
         self.check_router(port)
         self.replied = False
@@ -304,7 +304,7 @@ class Walk:
             if loops and self.translations.stays_on_host(router, port, packet):
                 return self.into_router(port, packet, looped=True)
             pass_door(self.picture, port, "egress", packet, router.project_id)
-        elif leads_behind(self.picture, router, port, packet.source):
+        elif came_by and came_by.id != port.id and came_by.device_owner != GATEWAY:
             pass_door(self.picture, port, "egress", packet, router.project_id)
         if rule := pass_router_port(self.picture, port, "egress", packet):
             self.hop(thing("port", port), "let out of the router", packet, rule)

@@ -19,7 +19,7 @@ from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.ndp_proxies.table import NdpProxy
 from wolke.network.networks.table import Network
 from wolke.network.owners import INTERFACE
-from wolke.network.ports.api import ports
+from wolke.network.ports.api import ports, touch
 from wolke.network.ports.make import Wanted, Wish, add_addresses, assign, new_port
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.routers.errors import (
@@ -93,6 +93,7 @@ def add(ctx: Ctx, router: Router, body: Interface) -> Json:
             if port.network_id == subnet.network_id and other.ip_version == 6 and port.device_owner == INTERFACE:
                 given = assign(ctx.db, network.id, [Wanted(subnet.id, subnet.gateway_ip)], port.mac_address, INTERFACE)
                 add_addresses(ctx.db, port, given, first=len(present))
+                touch(ctx, port)
                 ctx.wake(Port.__tablename__, port.id)
                 return described(router, port, [subnet.id])
     wish = Wish(
@@ -159,6 +160,7 @@ def take(ctx: Ctx, router: Router, body: Interface) -> Json:
     shown = described(router, port, [subnet.id for subnet in leaving])
     if port_has_more:
         ctx.db.execute(delete(FixedIp).where(FixedIp.port_id == port.id, FixedIp.subnet_id == leaving[0].id))
+        touch(ctx, port)
         ctx.wake(Port.__tablename__, port.id)
     else:
         drop(ctx, port)
