@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conftest import BLUE, RED, Cloud
@@ -109,6 +111,30 @@ def test_one_revoke_shuts_all_that_stands_by_a_right(zones: Zones) -> None:
     assert [zones.enabled(port) for port in ports] == [True, True]
     assert zones.revoke(blue)["ports_shut"] == [neighbour["id"]]
     net.delete("port", ports[1]["id"])
+
+
+def test_the_audit_tells_of_rights_and_of_all_that_a_revoke_takes(zones: Zones) -> None:
+    cloud, net = zones.cloud, zones.net
+    zone = zones.make(**VLAN)
+    grant = zones.grant(zone, level="create")
+    port, mine = net.port(zones.network(zone)), net.network()
+    stretches = f"/wolke/v1/zones/{zone['id']}/stretches"
+    made = cloud.member.post(stretches, json={"stretch": {"network_id": mine["id"]}}).json()["stretch"]
+    path = f"/wolke/v1/zones/{zone['id']}/grants/{grant['id']}"
+    assert cloud.admin.put(path, json={"grant": {"on_revoke": "keep"}}).status_code == 200
+    changed = cloud.admin.put(path, json={"grant": {"on_revoke": "shut"}}).json()["grant"]
+    zones.revoke(grant)
+
+    def told(api: Any, id: str) -> list[Any]:
+        events = api.get(f"/wolke/v1/events?target_id={id}").json()["events"]
+        return [(one["before"], one["after"]) for one in events if one["action"].startswith("wolke:")]
+
+    way = ({"on_revoke": "keep"}, {"on_revoke": "shut"})
+    assert told(cloud.admin, grant["id"]) == [(changed, None), way, way[::-1], (None, grant)]
+    assert told(cloud.member, port["id"]) == [({"shut": False}, {"shut": True})], "its project learns of it"
+    assert told(cloud.member, mine["id"]) == [
+        ({"stretch": made}, {"stretch": None}), ({"stretch": None}, {"stretch": made}),
+    ]  # fmt: skip
 
 
 def test_a_revoke_may_leave_what_runs(zones: Zones) -> None:

@@ -14,12 +14,15 @@ from sqlalchemy import delete, select
 from wolke.core import policy
 from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.db import Json, iso, lock
+from wolke.core.events import difference
 from wolke.core.http import Answer, Ctx
 from wolke.identity.table import Group, Project, User
 from wolke.network import hooks
+from wolke.network.networks.table import Network
 from wolke.network.zones import rights, segments
 from wolke.network.zones.api import zones
 from wolke.network.zones.errors import InvalidZone, ZoneGrantExists, ZoneGrantNotFound
+from wolke.network.zones.stretches import view as stretch_view
 from wolke.network.zones.table import Zone, ZoneGrant, ZoneSegment
 from wolke.v1 import v1
 
@@ -108,8 +111,8 @@ def create(ctx: Ctx, body: Create) -> Json:
         raise ZoneGrantExists(f"The {wish.subject_type} {wish.subject_id} has a right on zone {zone.name} already.")
     ctx.db.add(grant)
     ctx.db.flush()
-    rights.shut(ctx.db, grant, closed=False)
-    ctx.about(grant)
+    rights.shut(ctx, grant, closed=False)
+    ctx.about(grant, after=view(grant))
     return {"grant": view(grant)}
 
 
@@ -117,9 +120,11 @@ def create(ctx: Ctx, body: Create) -> Json:
 def update(ctx: Ctx, body: Update) -> Json:
     """Change what a right allows, or what its revoke will do; what stands by it stays."""
     grant = grant_of(ctx, zone_of(ctx, RULES["update"]))
+    before = view(grant)
     take_over(grant, body.grant, "level", "on_revoke")
     ctx.db.flush()
-    ctx.about(grant)
+    old, new = difference(before, view(grant))
+    ctx.about(grant, before=old, after=new)
     return {"grant": view(grant)}
 
 
@@ -133,17 +138,22 @@ def revoke(ctx: Ctx) -> Answer:
     shut: list[str] = []
     cut: list[str] = []
     if grant.on_revoke == "shut":
-        shut, cut = rights.shut(ctx.db, grant), take_stretches(ctx, zone, grant)
-    ctx.about(grant)
+        shut, cut = rights.shut(ctx, grant), take_stretches(ctx, zone, grant)
+    ctx.about(grant, before=view(grant))
     ctx.db.delete(grant)
     return Answer({"revoked": {"on_revoke": grant.on_revoke, "ports_shut": shut, "stretches_removed": cut}})
 
 
 def take_stretches(ctx: Ctx, zone: Zone, grant: ZoneGrant) -> list[str]:
     mine = (ZoneSegment.zone_id == zone.id) & (ZoneSegment.right == rights.right_of(grant))
-    found = list(ctx.db.scalars(select(ZoneSegment.network_id).where(mine, ZoneSegment.stretched)))
+    taken = {
+        one.network_id: stretch_view(one)
+        for one in ctx.db.scalars(select(ZoneSegment).where(mine, ZoneSegment.stretched))
+    }
+    found = list(taken)
     ctx.db.execute(delete(ZoneSegment).where(ZoneSegment.network_id.in_(found)))
     for id in found:
+        ctx.about(ctx.db.get_one(Network, id), before={"stretch": taken[id]}, after={"stretch": None})
         ctx.wake("network", id)
         hooks.tell(hooks.network_opened, ctx.db, id)
     if found and zone.type in segments.TUNNELS:

@@ -151,10 +151,11 @@ def hand_over(db: Session, grant: Any) -> None:
     db.flush()
 
 
-def shut(db: Session, grant: Any, closed: bool = True) -> list[str]:
-    """Shut the ports that are there by a right, or open them again; ids of those that it changed."""
-    ports = [port for port in ports_by(db, grant) if port.shut != closed]
+def shut(ctx: Ctx, grant: Any, closed: bool = True) -> list[str]:
+    """Shut the ports that are there by a right, or open them again; ids of those that it changed. Each port's project is told."""
+    ports = [port for port in ports_by(ctx.db, grant) if port.shut != closed]
     for port in ports:
         port.shut = closed
-    wake_all(db, [("port", port.id) for port in ports])
+        ctx.about(port, before={"shut": not closed}, after={"shut": closed})
+    wake_all(ctx.db, [("port", port.id) for port in ports])
     return [port.id for port in ports]

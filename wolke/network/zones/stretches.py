@@ -78,8 +78,9 @@ def create(ctx: Ctx, body: Create) -> Json:
     segment = take(ctx, standing, network.id, body.stretch.segmentation_id, stretched=True)
     ctx.wake("network", network.id)
     hooks.tell(hooks.network_opened, ctx.db, network.id)
-    ctx.about(ctx.db.get_one(Network, network.id))
-    return {"stretch": view(segment)}
+    made = {"stretch": view(segment)}
+    ctx.about(ctx.db.get_one(Network, network.id), before={"stretch": None}, after=made)
+    return made
 
 
 @v1.call("DELETE", ONE, rule=RULE_DELETE, status=204)
@@ -91,10 +92,11 @@ def remove(ctx: Ctx) -> None:
     segment = ctx.db.get(ZoneSegment, network.id)
     if segment is None or segment.zone_id != zone.id or not segment.stretched:
         raise ZoneStretchNotFound(f"Network {network.id} is not stretched over zone {zone.name}.")
+    before = {"stretch": view(segment)}
     ctx.db.delete(segment)
     ctx.db.flush()
     ctx.wake("network", network.id)
     hooks.tell(hooks.network_opened, ctx.db, network.id)
     if zone.type in TUNNELS:
         hooks.tell_hosts(ctx.db)
-    ctx.about(ctx.db.get_one(Network, network.id))
+    ctx.about(ctx.db.get_one(Network, network.id), before=before, after={"stretch": None})
