@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import BLUE, RED, Cloud
 from tests.network.conftest import Net
 from tests.network.test_doorman import Doorman, door, public
+from tests.network.zones import VLAN, Zones
 from wolke.core.db import iso
 from wolke.network.edge.witness import Witness
 
@@ -125,6 +126,45 @@ def test_what_became_reachable_since(cloud: Cloud, net: Net, public: Any, hosts:
     net.delete("security_group_rule", rule["id"])
     assert edge(cloud, f"since={moment}") == []
     assert spans(edge(cloud, "kind=floating_ip")[0]) == [("tcp", 80, 80)]
+
+
+def test_what_others_change_is_seen_and_not_told(cloud: Cloud, net: Net, public: Any, hosts: Told) -> None:
+    """A group that another project shares, an operator's network and a right on its zone open and shut a project's ways."""
+    zones = Zones(cloud, net)
+    zone = zones.make(**VLAN)
+    grant, network = zones.grant(zone), zones.network(zone, **{"router:external": True})
+    net.subnet(network, "203.0.113.0/24", by=cloud.admin)
+    group = net.create("security_group", name="shared", by=cloud.stranger)
+    policy = {
+        "object_type": "security_group",
+        "object_id": group["id"],
+        "action": "access_as_shared",
+        "target_tenant": RED,
+    }
+    assert net.send("POST", "rbac-policies", by=cloud.stranger, json={"rbac_policy": policy}).status_code == 201
+    net.port(network, security_groups=[group["id"]], device_id="s1", device_owner="compute:nova")
+
+    def seen() -> list[Any]:
+        [way] = edge(cloud, "kind=direct_port", by=cloud.member)
+        assert way["last_change"]["user_name"] == "member", "what others did to their own things is theirs"
+        return spans(way)
+
+    assert seen() == []
+    body = {"security_group_id": group["id"], "direction": "ingress", **web(443)}
+    rule = net.create("security_group_rule", by=cloud.stranger, **body)
+    assert seen() == [("tcp", 443, 443)]
+    net.update("network", network["id"], admin_state_up=False, by=cloud.admin)
+    assert seen() == []
+    net.update("network", network["id"], admin_state_up=True, by=cloud.admin)
+    assert seen() == [("tcp", 443, 443)]
+    net.delete("security_group_rule", rule["id"], by=cloud.stranger)
+    assert seen() == []
+    net.create("security_group_rule", by=cloud.stranger, **body)
+    assert seen() == [("tcp", 443, 443)]
+    zones.revoke(grant)
+    cloud.settle()
+    [way] = cloud.admin.get(f"{EDGE}?kind=direct_port").json()["edge"]
+    assert way["open"] == []
 
 
 def test_the_door_opens_ways_as_well(cloud: Cloud, net: Net, public: Any, hosts: Told, door: Doorman) -> None:

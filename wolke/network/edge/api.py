@@ -48,7 +48,7 @@ def edge(ctx: Ctx) -> Answer:
         found = [way for way in found if (way.key in opened) == wanted]
     found.sort(key=lambda way: (KINDS.index(way.kind), way.id, way.prefix))
     shown = page(ctx, found, lambda way: f"{way.kind}/{way.id}")
-    changes = last_changes(ctx.db, shown)
+    changes = last_changes(ctx.db, shown, None if everything else ctx.caller.project_id)
     items = [view(way, opened.get(way.key, []), changes.get(way.key)) for way in shown]
     body: Json = {"edge": items}
     if not truth("counters", ctx.query.get("counters", "true")):
@@ -119,11 +119,14 @@ def openings_of(db: Session, project_id: str | None, since: float | None) -> dic
     return found
 
 
-def last_changes(db: Session, shown: Sequence[Way]) -> dict[str, Any]:
-    """The newest event about each way or what it leads to."""
+def last_changes(db: Session, shown: Sequence[Way], viewer: str | None) -> dict[str, Any]:
+    """The newest event about each way or what it leads to; to a project (``viewer``) only what was done to its own things, for a network
+    or a router that its ways lead by may be another's."""
     ids = {id for way in shown for id in way.related}
     newest: dict[str, Any] = {}
     wanted = select(Event.id, Event.at, Event.user_id, Event.user_name, Event.rule, Event.target_id)
+    if viewer is not None:
+        wanted = wanted.where(Event.target_project_id == viewer)
     for some in chunks(sorted(ids)):
         for event in db.execute(wanted.where(Event.target_id.in_(some)).order_by(Event.id)):
             newest[event.target_id] = event

@@ -19,19 +19,31 @@ from sqlalchemy.orm import Session
 from wolke.core.db import Database, Json
 from wolke.core.events import Event
 from wolke.core.work import Lane
+from wolke.network.address_groups.table import AddressGroup
 from wolke.network.doorman.spans import Spans, canonical, intersect, subtract
 from wolke.network.edge.table import EdgeOpening
 from wolke.network.edge.ways import DIRECT, FLOATING, FORWARDING, PREFIX, Way, ways
+from wolke.network.ports.table import Port, PortSecurityGroup
 from wolke.network.reachability.openings import Opening, open_ports
 from wolke.network.reachability.picture import Picture
 from wolke.network.reachability.read import Scope, picture
 from wolke.network.security_groups.protocols import WITH_PORTS
+from wolke.network.security_groups.table import SecurityGroup, SecurityGroupRule
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 SHARE = 10  # times as long as a look took it rests, so that a large cloud is not kept busy by it
 OPERATOR = {"doorman_rule", "doorman_exception"}  # kinds whose change may concern everybody
-SINGLE = {"port", "floating_ip", "port_forwarding"}  # kinds whose change concerns the ways that have to do with them
+SINGLE = {
+    "port",
+    "floating_ip",
+    "port_forwarding",
+}  # kinds whose change concerns the ways that have to do with them, and no others
+SHARED = {
+    "security_group",
+    "security_group_rule",
+    "address_group",
+}  # kinds whose change concerns whoever uses what another shares
 STRANGERS = ("identity", "image")  # services that change nothing of it
 MOST_PROJECTS, MOST_IDS = 50, 400  # at a time; beyond, everything is looked at
 
@@ -181,16 +193,32 @@ def concern_of(db: Session, last: int) -> Concern:
     query = query.where(Event.place > last, Event.service.not_in(STRANGERS))
     projects: set[str] = set()
     ids: set[str] = set()
+    sharing: set[str] = set()
     for kind, id, target, project in db.execute(query):
         if kind in OPERATOR:
             return EVERYTHING
-        if kind in SINGLE:
-            ids.add(id)
-        else:
+        ids.add(id)
+        if kind not in SINGLE:
             projects |= {target, project} - {""}
+        if kind in SHARED:
+            sharing.add(target)
+    projects |= using(db, sharing) if sharing else set()
     if len(projects) > MOST_PROJECTS or len(ids) > MOST_IDS:
         return EVERYTHING
-    return Concern(frozenset(projects), frozenset(ids))
+    return Concern(frozenset(projects), frozenset(ids - {""}))
+
+
+def using(db: Session, owners: set[str]) -> set[str]:
+    """The projects whose ports are in a security group of these projects', or in one whose rules name an address group of theirs."""
+    named = select(SecurityGroupRule.security_group_id).join(
+        AddressGroup, AddressGroup.id == SecurityGroupRule.remote_address_group_id
+    )
+    groups = SecurityGroup.project_id.in_(owners) | SecurityGroup.id.in_(
+        named.where(AddressGroup.project_id.in_(owners))
+    )
+    query = select(Port.project_id).join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
+    query = query.join(SecurityGroup, SecurityGroup.id == PortSecurityGroup.group_id).where(groups)
+    return set(db.scalars(query.distinct()))
 
 
 def look(database: Database, concern: Concern) -> None:
