@@ -27,8 +27,9 @@ from wolke.network.lane import Site, single
 PRIORITY, GUARD = 30000, 30001
 MOST_LISTED = 8  # prefixes that stand in a match; more become an Address_Set
 WAYS = {"ingress": ("to-lport", "outport", "src", "dst"), "egress": ("from-lport", "inport", "dst", "src")}
-# The first fragment of a TCP segment without its whole header: it hides the port from us, and is put together behind us (RFC 1858)
-TINY = "ip.first_frag && tcp && tcp.src == 0 && tcp.dst == 0"
+# What hides its port from us and is put together behind us (RFC 1858): a first fragment without its whole header, and IPv6 whose headers
+# are cut before the last of them, which Open vSwitch has as protocol 0 and as no fragment (RFC 7112)
+TINY = "((ip.first_frag && ((tcp && tcp.src == 0 && tcp.dst == 0) || (sctp && sctp.src == 0 && sctp.dst == 0))) || (ip6 && ip.proto == 0))"
 NAMES = {policy.TCP: "tcp", policy.UDP: "udp", policy.SCTP: "sctp", policy.ICMP: "icmp4", policy.ICMPV6: "icmp6"}
 Same = tuple[tuple[int, ...], tuple[int, ...]]
 FLAGS = {policy.OPENING: "tcp.flags == 0x2/0x12", policy.LATER: "!(tcp.flags == 0x2/0x12)"}
