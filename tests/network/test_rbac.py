@@ -146,6 +146,25 @@ def test_only_an_operator_makes_a_network_external(cloud: Cloud, net: Net) -> No
     assert answer.status_code == 201, "one that is external already is its owner's to share"
 
 
+def test_who_shares_with_everybody_does_not_learn_who_uses_it(cloud: Cloud, net: Net) -> None:
+    group = net.create("address_group", name="known", addresses=["198.51.100.0/24"])
+    policy = {
+        "object_type": "address_group",
+        "object_id": group["id"],
+        "action": "access_as_shared",
+        "target_tenant": "*",
+    }
+    answer = net.send("POST", "rbac-policies", by=cloud.admin, json={"rbac_policy": policy})
+    path = f"rbac-policies/{answer.json()['rbac_policy']['id']}"
+    mine = net.create("security_group", name="mine", by=cloud.stranger)
+    net.create(
+        "security_group_rule", by=cloud.stranger, security_group_id=mine["id"], direction="ingress",
+        remote_address_group_id=group["id"],
+    )  # fmt: skip
+    assert BLUE not in net.refused("DELETE", path, 409, "RbacPolicyInUse")
+    assert BLUE in net.refused("DELETE", path, 409, "RbacPolicyInUse", by=cloud.admin)
+
+
 def test_a_policy_is_given_to_another_project(cloud: Cloud, net: Net) -> None:
     network = net.network()
     net.subnet(network)

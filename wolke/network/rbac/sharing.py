@@ -163,9 +163,11 @@ def refuse_in_use(ctx: Ctx, kind: str, thing: Any, action: str, target: str, ins
     using = {*KINDS[kind].users[action](ctx.db, thing.id)} - {thing.project_id, ""}
     losing = using - left if target == EVERYBODY else using & {target}
     if losing:
+        # whoever shares with everybody does not learn who they are
+        named = f", among them {min(losing)}" if ctx.caller.is_admin or target != EVERYBODY else ""
         raise RbacPolicyInUse(
             f"RBAC policy on object {thing.id} cannot be removed because other objects depend on it.\n"
-            f"Details: {len(losing)} project(s) that this policy gives access to use {kind} {thing.id}, among them {min(losing)}."
+            f"Details: {len(losing)} project(s) that this policy gives access to use {kind} {thing.id}{named}."
         )
 
 
