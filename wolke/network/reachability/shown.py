@@ -15,8 +15,13 @@ OTHER: Json = {"type": "other_side", "id": "", "name": ""}
 def view(verdict: Verdict, picture: Picture, project_id: str | None) -> Json:
     """``project_id=None`` shows everything."""
 
+    def owner(one: Thing) -> str:
+        port = picture.ports.get(one.id)
+        router = picture.routers.get(port.device_id) if port and port.of_router else None
+        return router.project_id if router else one.project_id  # gateways' ports themselves are nobody's
+
     def hidden(one: Thing | None) -> bool:
-        if one is None or project_id is None or one.project_id in ("", project_id):
+        if one is None or project_id is None or owner(one) in ("", project_id):
             return False
         network = picture.networks.get(one.id)
         return not (network and (network.external or network.shared))
