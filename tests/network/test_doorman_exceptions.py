@@ -71,6 +71,51 @@ def test_an_address_from_an_operator_s_pool_is_the_project_s_at_every_door(
         assert six != SMTP[1:] and address["ip_address"] not in " ".join(six)
 
 
+def test_what_a_project_has_given_up_is_excepted_no_longer(door: Doorman, net: Net, public: Any, cloud: Cloud) -> None:
+    """Whoever gets the address next has not been excepted."""
+    door.exception(door.smtp(), project_id=BLUE)
+    way = {"network_id": public["id"]}
+    router = net.create("router", by=cloud.stranger, external_gateway_info=way)
+    second = net.network(name="second", by=cloud.admin, **{"router:external": True})
+    net.subnet(second, "192.0.2.0/24", by=cloud.admin)
+
+    def excepted() -> dict[str, list[str]]:
+        return {one["name"]: door.drops(one)["to-lport"] for one in (public, second)}
+
+    def moved(by: str) -> None:
+        before = excepted()
+        if by == "router":
+            info = way | {"external_fixed_ips": [{"ip_address": "198.51.100.50"}]}
+            net.update("router", router["id"], by=cloud.admin, external_gateway_info=info)
+        else:
+            [port] = net.list("ports", f"device_id={router['id']}", by=cloud.admin)
+            net.update("port", port["id"], by=cloud.admin, fixed_ips=[{"ip_address": "198.51.100.60"}])
+        assert excepted()["public"] not in (before["public"], SMTP)
+
+    moved("router"), moved("port")
+    body = {"router": {"external_gateways": [{"network_id": second["id"]}]}}
+    for call, shut in (("add_external_gateways", False), ("remove_external_gateways", True)):
+        assert net.send("PUT", f"routers/{router['id']}/{call}", by=cloud.stranger, json=body).status_code == 200
+        assert (excepted()["second"] == SMTP) is shut
+
+
+def test_a_pool_that_is_everybody_s_no_longer_is_excepted_no_longer(
+    door: Doorman, net: Net, public: Any, cloud: Cloud
+) -> None:
+    door.exception(door.smtp(), project_id=BLUE)
+    prefixes = {"prefixes": ["2001:db8:5::/48"], "default_prefixlen": 64}
+    pool = net.create("subnetpool", by=cloud.stranger, name="mine", **prefixes)
+    own = net.network(by=cloud.stranger)
+    net.create("subnet", by=cloud.stranger, network_id=own["id"], ip_version=6, subnetpool_id=pool["id"])
+    assert door.drops(public)["to-lport"] == SMTP
+    policy = {"object_type": "subnetpool", "object_id": pool["id"], "action": "access_as_shared", "target_tenant": "*"}
+    answer = net.send("POST", "rbac-policies", by=cloud.admin, json={"rbac_policy": policy})
+    assert door.drops(public)["to-lport"] != SMTP
+    path = f"rbac-policies/{answer.json()['rbac_policy']['id']}"
+    assert net.send("DELETE", path, by=cloud.admin).status_code == 204
+    assert door.drops(public)["to-lport"] == SMTP
+
+
 # What a project is told ---------------------------------------------------------------------------------------------
 def test_a_project_is_not_told_of_others_exceptions(door: Doorman, net: Net, public: Any, cloud: Cloud) -> None:
     six = net.subnet(public, "2001:db8:1::/64", by=cloud.admin)

@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import ColumnElement, event, false, or_, select, update
+from sqlalchemy import ColumnElement, event, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
@@ -28,7 +28,7 @@ from wolke.network.doorman.rules import Id, changed, doorman_rules
 from wolke.network.doorman.table import DoormanException, DoormanRule
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
-from wolke.network.owners import INTERFACE
+from wolke.network.owners import GATEWAY, INTERFACE
 from wolke.network.ports.table import Port
 from wolke.network.routers.table import Router
 from wolke.network.subnetpools.table import SubnetPool
@@ -207,14 +207,17 @@ def _follow(db: Session, _context: Any) -> None:
     """What exceptions mean by a project or a floating IP follows its addresses, what rules mean by a pool its prefixes; and
     what is behind a router follows its ports, its routes and the floating IPv6 addresses that it leads to them."""
     pools = [one.id for one in (*db.dirty, *db.deleted) if isinstance(one, SubnetPool)]
+    changed = (*db.new, *db.dirty, *db.deleted)
     if pools:
         naming = select(DoormanRule.id).where(DoormanRule.subnetpool_id.in_(pools)).limit(1)
         if db.connection().execute(naming).first():
             wake(db, *DOOR)
-    touched = (*db.new, *db.dirty, *db.deleted)
-    if any(isinstance(one, Port) and one.device_owner == INTERFACE for one in touched):
+    # whose prefixes are an operator's follows from pools, and from what stands on external networks
+    if (pools or any(isinstance(one, Subnet) and one.subnetpool_id for one in changed)) and concerned(db):
         wake(db, *DOOR)
-    moved = [one for one in touched if isinstance(one, FloatingIp | Router | Subnet)]
+    if any(isinstance(one, Port) and one.device_owner in (INTERFACE, GATEWAY) for one in changed):
+        wake(db, *DOOR)
+    moved = [one for one in changed if isinstance(one, FloatingIp | Router | Subnet)]
     if not moved:
         return
     gone = [one.id for one in db.deleted if isinstance(one, FloatingIp)]
@@ -228,11 +231,12 @@ def _follow(db: Session, _context: Any) -> None:
         wake(db, *DOOR)
 
 
-def concerned(db: Session, projects: set[str]) -> bool:
-    """Whether an exception is for all that one of these projects has."""
+def concerned(db: Session, projects: set[str] | None = None) -> bool:
+    """Whether an exception is for all that one of these projects has; of any project where none are given."""
     left = select(DoormanException.id).where(DoormanException.expired.is_(False), DoormanException.scope == "project")
-    left = left.where(DoormanException.project_id.in_(projects)).limit(1)
-    return db.connection().execute(left).first() is not None
+    if projects is not None:
+        left = left.where(DoormanException.project_id.in_(projects))
+    return db.connection().execute(left.limit(1)).first() is not None
 
 
 def port_comes(ctx: Ctx, network: Any, port: Any) -> None:
@@ -243,7 +247,10 @@ def port_comes(ctx: Ctx, network: Any, port: Any) -> None:
 
 
 def ports_move(db: Session, port_ids: Sequence[str]) -> None:
-    owners = select(Port.project_id).join(Network, Network.id == Port.network_id)
+    """A gateway itself is nobody's; it is known as its router's project."""
+    owner = func.coalesce(Router.project_id, Port.project_id)
+    owners = select(owner).select_from(Port).join(Network, Network.id == Port.network_id)
+    owners = owners.outerjoin(Router, (Router.id == Port.device_id) & (Port.device_owner == GATEWAY))
     here = set(db.scalars(owners.where(Port.id.in_(port_ids), at_door())))
     if here and concerned(db, here):
         wake(db, *DOOR)
