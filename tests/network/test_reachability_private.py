@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.conftest import BLUE, Cloud
+from tests.conftest import BLUE, RED, Cloud
 from tests.network.conftest import Net
-from tests.network.reaching import OPEN, Plan, decided
+from tests.network.reaching import OPEN, Plan, decided, ip
 
 
 @pytest.fixture
@@ -56,3 +56,41 @@ def test_an_external_network_of_others_is_not_named(plan: Plan, cloud: Cloud) ->
         for secret in (hidden["id"], "only blue's", away["id"]):
             assert secret not in text
     assert decided(plan.ask(one, "198.51.100.254"))[0]
+
+
+def test_where_another_s_forwarding_leads_is_not_told(plan: Plan, cloud: Cloud) -> None:
+    """The switch of a shared network carries the forwardings of all routers that stand there."""
+    net, stranger = plan.net, cloud.stranger
+    common = plan.network("10.5.0.0/24")
+    policy = {"object_type": "network", "object_id": common["id"], "action": "access_as_shared", "target_tenant": BLUE}
+    assert net.send("POST", "rbac-policies", json={"rbac_policy": policy}).status_code == 201
+    plan.router(common)
+    inner = plan.network("10.6.0.0/24", by=stranger)
+    other = plan.router(inner, by=stranger)
+    plan.join(other, by=stranger, port_id=net.port(common, by=stranger)["id"])
+    target = plan.server(inner, plan.group(OPEN, by=stranger), by=stranger)
+    floating = plan.floating(by=stranger)
+    forwarding = {
+        "protocol": "tcp", "external_port": 80, "internal_port": 8080, "internal_port_id": target["id"],
+        "internal_ip_address": ip(target),
+    }  # fmt: skip
+    path = f"floatingips/{floating['id']}/port_forwardings"
+    made = net.send("POST", path, by=stranger, json={"port_forwarding": forwarding}).json()["port_forwarding"]
+    one = plan.server(common, plan.group(OPEN))
+    text = json.dumps(plan.ask(one, floating["floating_ip_address"]))
+    whole = json.dumps(plan.ask(one, floating["floating_ip_address"], by=cloud.admin))
+    for secret in (made["id"], ip(target), "8080", other["id"]):
+        assert secret not in text
+    assert made["id"] in whole and ip(target) in whole
+
+
+def test_another_s_source_nat_hides_nothing_of_one_s_own(plan: Plan, cloud: Cloud) -> None:
+    common = plan.network(by=cloud.stranger)
+    policy = {"object_type": "network", "object_id": common["id"], "action": "access_as_shared", "target_tenant": RED}
+    answer = plan.net.send("POST", "rbac-policies", by=cloud.stranger, json={"rbac_policy": policy})
+    assert answer.status_code == 201, answer.text
+    plan.router(common, by=cloud.stranger)
+    one = plan.server(common)
+    told = plan.ask(one, "internet")
+    assert told["reachable"] and told["decided_by"]["kind"] == "security_group_rule"
+    assert told["hops"][0]["at"]["id"] == one["id"] and "security_group" in told["sentence"].replace(" ", "_")

@@ -39,17 +39,23 @@ def view(verdict: Verdict, picture: Picture, project_id: str | None) -> Json:
             "direction": one.direction,
         }
 
+    # where others lead on what comes to them, also at a switch that is shared with them
+    led = {hop.packet.destination for hop in verdict.there if hidden(hop.by)}
+    inner = (
+        led - {verdict.asked.destination} if verdict.asked else led
+    )  # others' source NAT leaves the destination as it is
+
     def hops(way: Sequence[Hop]) -> list[Json]:
         found: list[Json] = []
         for hop in way:
-            if not hidden(hop.at):
+            if not hidden(hop.at) and not inner & {hop.packet.source, hop.packet.destination}:
                 rule = decided(hop.rule) if hop.rule else None
                 found.append({"at": plate(hop.at), "did": hop.did, "packet": packet(hop.packet), "rule": rule})
             elif not found or found[-1]["at"] is not OTHER:
                 found.append({"at": OTHER, "did": "", "packet": None, "rule": None})
         return found
 
-    secret = hidden(verdict.decision.thing) or hidden(verdict.decision.at) or hidden(verdict.target)
+    secret = hidden(verdict.decision.thing) or hidden(verdict.decision.at) or hidden(verdict.target) or bool(inner)
     sentence = verdict.sentence
     if secret:
         sentence = "Yes, it is reached." if verdict.reachable else "No: it is blocked on the other side."

@@ -74,6 +74,7 @@ class Hop:
     did: str
     packet: Packet
     rule: Decision | None = None  # that let it pass
+    by: Thing | None = None  # what has rewritten it
 
 
 @dataclass(frozen=True, slots=True)

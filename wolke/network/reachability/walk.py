@@ -127,10 +127,10 @@ class Walk:
         self.check_up(source)
         return self.from_guest(source, packet, mac or source.mac)
 
-    def hop(self, at: Thing, did: str, packet: Packet, rule: Decision | None = None) -> None:
+    def hop(self, at: Thing, did: str, packet: Packet, rule: Decision | None = None, by: Thing | None = None) -> None:
         if len(self.hops) >= MOST_HOPS:
             raise blocked(ROUTE, at, f"the packet goes round in circles at {at}", at)
-        self.hops.append(Hop(at, did, packet, rule))
+        self.hops.append(Hop(at, did, packet, rule, by))
         if rule and not packet.answer:
             self.last_rule = rule
 
@@ -274,7 +274,7 @@ class Walk:
         if by:
             self.now = packet
             what = "source" if before.source != packet.source else "destination"
-            self.hop(here, f"{what} {getattr(before, what)} became {getattr(packet, what)} ({by})", packet)
+            self.hop(here, f"{what} {getattr(before, what)} became {getattr(packet, what)} ({by})", packet, by=by)
         return packet
 
     def translated(self, router: Router, packet: Packet) -> bool:
