@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType
-from sqlalchemy import ColumnElement, false, or_, select
+from sqlalchemy import ColumnElement, case, false, or_, select
 from sqlalchemy import delete as remove
 from sqlalchemy.orm import Session
 
@@ -43,6 +43,7 @@ from wolke.network.routers.errors import (
 from wolke.network.routers.interfaces import drop
 from wolke.network.routers.table import Router
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
+from wolke.network.subnets.table import Subnet
 
 quota("network", "floatingip", 50, rows_of(FloatingIp))
 
@@ -246,7 +247,7 @@ def lead(ctx: Ctx, one: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
             f"Cannot associate floating IP {one.floating_ip_address} with port {port_id} using fixed IP {address}, as that"
             f" fixed IP already has a floating IP on external network {one.floating_network_id}."
         )
-    router_id = router_between(ctx, chosen[0].subnet_id, one.floating_network_id)
+    router_id = router_between(ctx, port.project_id, chosen[0].subnet_id, one.floating_network_id)
     if (one.router_id, one.port_id, one.fixed_ip_address) != (router_id, port_id, address):
         nowhere(ctx.db, one)
         announce(ctx.db, one, router_id, port_id)
@@ -273,11 +274,16 @@ def announce(db: Session, one: FloatingIp, router_id: str, port_id: str) -> None
         )  # fmt: skip
 
 
-def router_between(ctx: Ctx, subnet_id: str, external_network_id: str) -> str:
+def router_between(ctx: Ctx, project_id: str, subnet_id: str, external_network_id: str) -> str:
+    """The router that joins both for a project: the subnet's gateway before others. One that another project has put beside it, on a
+    network that is shared with it, is none: what it is told of addresses and routes is that project's to say."""
     out = select(Port.device_id).where(Port.device_owner == GATEWAY, Port.network_id == external_network_id)
     query = select(Router.id).join(Port, Port.device_id == Router.id).join(FixedIp, FixedIp.port_id == Port.id)
+    query = query.join(Subnet, Subnet.id == FixedIp.subnet_id).join(Network, Network.id == Subnet.network_id)
     query = query.where(FixedIp.subnet_id == subnet_id, Port.device_owner == INTERFACE, Router.id.in_(out))
-    query = query.order_by(Router.created_at)
+    gateway = FixedIp.ip_address == Subnet.gateway_ip
+    query = query.where(or_(gateway, Router.project_id == project_id, Router.project_id == Network.project_id))
+    query = query.order_by(case((gateway, 0), else_=1), Router.created_at)
     if found := ctx.db.scalars(query).first():
         return found
     raise ExternalGatewayForFloatingIPNotFound(

@@ -222,7 +222,7 @@ def lead(ctx: Ctx, parent: FloatingIp, one: PortForwarding, port_id: str, addres
             f" fixed IP {chosen}, as that port already has a binding floating IP."
         )
     try:
-        router_id = router_between(ctx, v4[chosen], parent.floating_network_id)
+        router_id = router_between(ctx, port.project_id, v4[chosen], parent.floating_network_id)
     except ExternalGatewayForFloatingIPNotFound as error:
         raise BadRequest(
             f"Bad port_forwarding request: External network {parent.floating_network_id} is not reachable from subnet"

@@ -18,9 +18,15 @@ SECONDS = {"min_interval": "20", "max_interval": "60"}
 def advertisement(leg: Leg, config: Config) -> dict[str, str]:
     """What a leg advertises, in OVN's words; empty where no subnet of it wants that.
 
-    One mode holds for all prefixes of a leg: that of its first subnet.
+    One mode holds for all prefixes of a leg: that of its first subnet. A router that stands beside the gateway of another project's network
+    is nobody's way out but its own's: servers take whoever advertises for their router.
     """
-    told = [subnet for _, subnet in leg.addresses if subnet.ip_version == 6 and subnet.ipv6_ra_mode]
+    own = leg.port.project_id == leg.network.project_id
+    told = [
+        subnet
+        for address, subnet in leg.addresses
+        if subnet.ip_version == 6 and subnet.ipv6_ra_mode and (own or address == subnet.gateway_ip)
+    ]
     if not told:
         return {}
     options = {
