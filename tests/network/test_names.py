@@ -47,6 +47,21 @@ def test_the_domain_is_the_ports_or_the_networks_or_the_clouds(cloud: Cloud, net
     assert domain() == "cloud.internal"
 
 
+def test_on_another_s_network_a_name_stands_below_the_network_s_domain_only(cloud: Cloud, net: Net) -> None:
+    """OVN answers the network's servers for all names on it: a guest of the network's would be whoever he says he is."""
+    network = net.network(by=cloud.admin, shared=True, dns_domain="common.example.")
+    net.subnet(network, by=cloud.admin)
+    more = {"by": cloud.stranger, "device_id": "server"}
+    one = net.port(network, dns_name="www.bank.example", **more)
+    two = net.port(network, dns_name="www", dns_domain="bank.example.", **more)
+    assert {name for name in records(cloud, one) if "arpa" not in name} == {"www.bank.example.common.example"}
+    assert {name for name in records(cloud, two) if "arpa" not in name} == {"www", "www.common.example"}
+    assert {about["fqdn"] for about in two["dns_assignment"]} == {"www.common.example."}
+    own = net.network(by=cloud.stranger)
+    net.subnet(own, by=cloud.stranger)
+    assert "www.bank.example" in records(cloud, net.port(own, dns_name="www.bank.example", **more))
+
+
 def test_a_name_changes_and_goes(cloud: Cloud, net: Net) -> None:
     network = net.network()
     net.subnet(network)

@@ -74,12 +74,14 @@ def hostname(name: str, ip: str) -> str:
     return name or "host-" + ip.replace(".", "-").replace(":", "-")
 
 
-def records(name: str, below: str, addresses: Sequence[str]) -> dict[str, str]:
-    """Names to addresses and back.
+def records(name: str, below: str, addresses: Sequence[str], *, guest: bool = False) -> dict[str, str]:
+    """Names to addresses and back. ``guest`` : the port is on another project's network, whose servers are all answered so: a name with
+    dots stands below the network's domain only, or it could be anybody's in the world.
 
     >>> records("web", "red.example", ["10.0.0.5"])
     {'web': '10.0.0.5', 'web.red.example': '10.0.0.5', '5.0.0.10.in-addr.arpa': 'web.red.example'}
     """
     full = f"{name}.{below}"
     back = {ip_address(ip).reverse_pointer: full for ip in addresses}
-    return {name: " ".join(addresses), full: " ".join(addresses), **back}
+    names = [full] if guest and "." in name else [name, full]
+    return {**dict.fromkeys(names, " ".join(addresses)), **back}

@@ -33,7 +33,7 @@ Options = Mapping[str, tuple[Any, dict[str, str]]]  # of subnets that DHCP serve
 class Facts:
     """What the rows of one port are made from."""
 
-    port: Any  # row, with the network's ``network_up``, ``network_domain`` and ``network_qos``
+    port: Any  # row, with the network's ``network_up``, ``network_domain`` and ``network_qos``; ``guest``: it is another project's network
     addresses: Sequence[Any]  # rows of FixedIp
     groups: Sequence[str]
     dhcp: Options
@@ -50,6 +50,7 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
         places.at_door().label("at_door"),
         Network.admin_state_up.label("network_up"),
         Network.dns_domain.label("network_domain"),
+        (Network.project_id != Port.project_id).label("guest"),
         Network.qos_policy_id.label("network_qos"),
     )
     ports = db.execute(query.join(Network, Network.id == Port.network_id).where(Port.id.in_(ids))).all()
@@ -74,7 +75,7 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
         if port.device_owner != FLOATING:
             facts = Facts(
                 port, addresses.get(port.id, ()), groups.get(port.id, ()), served,
-                dns.domain(port.dns_domain, port.network_domain, site.config.dns_domain),
+                dns.domain("" if port.guest else port.dns_domain, port.network_domain, site.config.dns_domain),
                 rules.get(policies[port.id] or "", ()), trunks.get(port.id), hosts.get(port.id, ()),
                 floating.get(port.id, ()),
             )  # fmt: skip
@@ -107,7 +108,9 @@ def port_rows(facts: Facts) -> list[Row]:
     found.append(Row(names.PORT, port.id, owner, columns, parents_of(facts)))
     if port.dns_name and port.device_id and facts.addresses:
         switch = frozenset({(names.SWITCH, port.network_id, "dns_records")})
-        records = dns.records(port.dns_name, facts.domain, [row.ip_address for row in facts.addresses])
+        records = dns.records(
+            port.dns_name, facts.domain, [row.ip_address for row in facts.addresses], guest=port.guest
+        )
         found.append(Row("DNS", port.id, owner, {"records": records}, switch))
     found += qos.rows(port.id, owner, port.network_id, port.id, facts.rules)
     return found

@@ -62,6 +62,7 @@ class Beside:
     dns_domain: str  # its network's
     trunk: Json | None  # of a parent port
     host: str  # where it is, or its parent where it is a trunk's subport
+    guest: bool  # on another project's network
 
 
 def beside(db: Session, found: Sequence[Any]) -> dict[str, Beside]:
@@ -73,7 +74,7 @@ def beside(db: Session, found: Sequence[Any]) -> dict[str, Beside]:
         part, network = trunks.get(port.id, Part()), under[port.network_id]
         shown[port.id] = Beside(
             ips.get(port.id, ()), members.get(port.id, ()), network.qos_policy_id, network.dns_domain, part.details,
-            port.host if part.host is None else part.host,
+            port.host if part.host is None else part.host, port.project_id != network.project_id,
         )  # fmt: skip
     return shown
 
@@ -83,12 +84,13 @@ def networks_of(db: Session, found: Sequence[Any]) -> dict[str, Any]:
     ids = {port.network_id for port in found}
     if len(ids) == 1:
         return {id: db.get_one(Network, id) for id in ids}
-    of = select(Network.id, Network.qos_policy_id, Network.dns_domain).where(Network.id.in_(ids))
+    of = select(Network.id, Network.project_id, Network.qos_policy_id, Network.dns_domain).where(Network.id.in_(ids))
     return {row.id: row for row in db.execute(of)}
 
 
 def one(port: Any, beside: Beside, cloud_domain: str, operator: bool) -> Json:
-    ips, domain = beside.fixed_ips, dns.domain(port.dns_domain, beside.dns_domain, cloud_domain)
+    ips = beside.fixed_ips
+    domain = dns.domain("" if beside.guest else port.dns_domain, beside.dns_domain, cloud_domain)
     shown = standard(port) | {
         "network_id": port.network_id,
         "mac_address": port.mac_address,
