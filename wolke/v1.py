@@ -75,7 +75,11 @@ def page(ctx: Ctx, found: Sequence[Entry], id: Callable[[Entry], str], usual: in
         if not places:
             raise BadRequest(f"Invalid input for marker: '{marker}' is not in the list")
         found = found[places[-1] + 1 :]
-    return found[: limit(ctx, usual)]
+    size = limit(ctx, usual)
+    # entries with one id stay together: the next page begins behind all of them
+    while size is not None and size < len(found) and id(found[size]) == id(found[size - 1]):
+        size += 1
+    return found[:size]
 
 
 _discover = rule("wolke:get_versions", logged_in)

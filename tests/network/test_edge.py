@@ -111,6 +111,18 @@ def test_members_see_their_own(cloud: Cloud, net: Net, public: Any, hosts: Told)
     ]
 
 
+def test_no_page_tears_apart_what_has_one_id(cloud: Cloud, net: Net, public: Any, hosts: Told) -> None:
+    net.subnet(public, "2001:db8:1::/64", by=cloud.admin)
+    for _ in range(2):
+        net.create("router", external_gateway_info={"network_id": public["id"]})
+    whole = [(way["id"], way["address"]) for way in edge(cloud, "kind=router_gateway")]
+    assert len(whole) == 4 and len(dict(whole)) == 2
+    seen: list[tuple[str, str]] = []
+    while page := edge(cloud, "kind=router_gateway&limit=1" + (f"&marker={seen[-1][0]}" if seen else "")):
+        seen += [(way["id"], way["address"]) for way in page]
+    assert seen == whole
+
+
 def test_what_became_reachable_since(cloud: Cloud, net: Net, public: Any, hosts: Told) -> None:
     place = Place(net, public, web(80))
     edge(cloud)
