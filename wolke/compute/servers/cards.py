@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
@@ -20,6 +19,7 @@ from wolke.compute.servers.table import Server, ServerPort
 from wolke.core.errors import BadRequest, Conflict
 from wolke.core.http import Ctx
 from wolke.network import chassis, facts, hooks, rbac
+from wolke.network.addresses import ip_address
 from wolke.network.security_groups import default_group
 from wolke.network.security_groups.table import SecurityGroup
 

@@ -7,7 +7,6 @@ OVN:  an Address_Set for each family of a group (ovn-nb(5)); empty ones match no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_network
 from typing import Any
 
 from sqlalchemy import select
@@ -21,6 +20,7 @@ from wolke.core.quota import quota, rows_of
 from wolke.drivers.rows import Row
 from wolke.network import names, rbac
 from wolke.network.address_groups.table import AddressGroup
+from wolke.network.addresses import ip_network
 from wolke.network.lane import Site, kind
 from wolke.network.security_groups.table import DefaultSecurityGroupRule, SecurityGroupRule
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard

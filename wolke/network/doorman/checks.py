@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_network
 from typing import Any
 
 from wolke.core.errors import BadRequest
 from wolke.core.paging import whole_number
+from wolke.network.addresses import ip_network
 from wolke.network.doorman.policy import NEIGHBOURS
 from wolke.network.doorman.spans import holds
 from wolke.network.security_groups.protocols import ICMP, NUMBERS, ONLY_IPV6, WITH_PORTS, number

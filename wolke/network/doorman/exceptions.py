@@ -7,7 +7,6 @@ effect and stays listed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_network
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
@@ -23,6 +22,7 @@ from wolke.core.events import told
 from wolke.core.http import Ctx
 from wolke.core.work import Again, Done, Item, Lane, Next, wake
 from wolke.network import hooks
+from wolke.network.addresses import ip_network
 from wolke.network.doorman.places import DOOR, at_door
 from wolke.network.doorman.rules import Id, changed, doorman_rules
 from wolke.network.doorman.table import DoormanException, DoormanRule

@@ -43,6 +43,7 @@ from wolke.network.routers.errors import (
 from wolke.network.routers.interfaces import drop
 from wolke.network.routers.table import Router
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
+from wolke.network.subnets import checks
 from wolke.network.subnets.table import Subnet
 
 quota("network", "floatingip", 50, rows_of(FloatingIp))
@@ -152,15 +153,16 @@ def create(ctx: Ctx, body: Create) -> FloatingIp:
 
 def hold(ctx: Ctx, outside: Network, body: Create) -> tuple[Port, str]:
     """A port on the external network that holds the address asked for, or one of the subnet asked for, or any free one."""
+    asked = str(checks.address(body.floating_ip_address, "floating_ip_address")) if body.floating_ip_address else ""
     version = routed.version_for(ctx.db, body.port_id, body.fixed_ip_address)
     able = [subnet.id for subnet in subnets_of(ctx.db, outside.id) if subnet.ip_version == version]
-    tried = [body.subnet_id or ""] if body.subnet_id or body.floating_ip_address else able
+    tried = [body.subnet_id or ""] if body.subnet_id or asked else able
     for subnet_id in tried:
         wish = Wish(
             project_id="",
             device_owner=FLOATING,
             device_id="PENDING",
-            fixed_ips=[Wanted(subnet_id, body.floating_ip_address or "")],
+            fixed_ips=[Wanted(subnet_id, asked)],
         )
         try:
             port = new_port(ctx, outside, wish)

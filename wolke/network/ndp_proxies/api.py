@@ -6,7 +6,6 @@ API:  https://docs.openstack.org/api-ref/network/v2/#ndp-proxy
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -19,6 +18,7 @@ from wolke.core.errors import BadRequest, Conflict
 from wolke.core.http import Ctx
 from wolke.core.work import wake
 from wolke.network import hooks
+from wolke.network.addresses import ip_address
 from wolke.network.ndp_proxies import gateways
 from wolke.network.ndp_proxies.table import NdpProxy
 from wolke.network.ports import ipam

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_network
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
 from wolke.core.errors import BadRequest
 from wolke.network import errors
+from wolke.network.addresses import ip_network
 from wolke.network.ports import dhcp
 from wolke.network.ports.bodies import DhcpOption, Fixed, Pair
 from wolke.network.ports.make import Wanted

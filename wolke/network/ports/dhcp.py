@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address, ip_network
+
+from wolke.network.addresses import ip_address, ip_network
 
 DISABLED = "dhcp_disabled"  # no option but a wish: nobody answers this port
 TEXT = re.compile(r"[\w.,:/@%+=~*?&#;!()\[\] -]{1,255}", re.ASCII)

@@ -6,7 +6,6 @@ or ``internet``. Members ask about what is theirs, operators about everything.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
@@ -17,6 +16,7 @@ from wolke.core.bodies import UNSET, Body, Text255, UnsetType
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Ctx
+from wolke.network.addresses import ip_address
 from wolke.network.floating_ips.api import floating_ips
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.owners import trusted

@@ -5,11 +5,11 @@ API:  https://docs.openstack.org/api-ref/network/v2/#update-router
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
+from wolke.network.addresses import ip_address, ip_network
 from wolke.network.routers import interfaces
 from wolke.network.routers.bodies import Route
 from wolke.network.routers.errors import InvalidRoutes

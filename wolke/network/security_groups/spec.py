@@ -5,7 +5,6 @@ API:  https://docs.openstack.org/api-ref/network/v2/#security-group-rules-securi
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
 from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
@@ -16,6 +15,7 @@ from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
 from wolke.core.paging import whole_number
+from wolke.network.addresses import ip_interface
 from wolke.network.errors import InvalidInput
 from wolke.network.security_groups.protocols import ICMP, NUMBERS, ONLY_IPV6, WITH_PORTS, number
 

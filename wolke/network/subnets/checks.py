@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any
 
 from wolke.core.errors import BadRequest
 from wolke.network import errors
+from wolke.network.addresses import ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 Net = IPv4Network | IPv6Network
