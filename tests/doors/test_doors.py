@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from tests.conftest import BLUE, PERSONAS, RED, Cloud, persona
@@ -76,6 +77,12 @@ def test_openapi(cloud: Cloud, golden: Callable[[str, str], None]) -> None:
     import json
 
     golden("openapi.json", json.dumps(cloud.nobody.get("/openapi.json").json(), indent=1, sort_keys=True) + "\n")
+
+
+def test_whatever_openapi_refers_to_is_in_it(cloud: Cloud) -> None:
+    told = cloud.nobody.get("/openapi.json")
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', told.text))
+    assert named and named <= set(told.json()["components"]["schemas"])
 
 
 def test_api_coverage(golden: Callable[[str, str], None]) -> None:

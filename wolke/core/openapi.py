@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,12 +15,16 @@ from wolke.core.versions import spell
 
 
 def document(services: Sequence[Service]) -> Json:
-    bodies = list({id(call.body): call.body for service in services for call in service.calls if call.body}.values())
-    _, components = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    # all at once: where two types have the same name, both are called by their module
+    bodies = {id(call.body): call.body for service in services for call in service.calls if call.body is not None}
+    found, components = msgspec.json.schema_components(bodies.values(), ref_template="#/components/schemas/{name}")
+    schemas = dict(zip(bodies, found, strict=True))
     paths: dict[str, Any] = {}
     for service in services:
         for call in service.calls:
-            paths.setdefault(service.prefix + call.path or "/", {})[call.method.lower()] = _operation(service, call)
+            paths.setdefault(service.prefix + call.path or "/", {})[call.method.lower()] = _operation(
+                service, call, schemas
+            )
     return {
         "openapi": "3.1.0",
         "info": {"title": "Wolke", "version": __version__},
@@ -32,7 +36,7 @@ def document(services: Sequence[Service]) -> Json:
     }
 
 
-def _operation(service: Service, call: Call) -> Json:
+def _operation(service: Service, call: Call, schemas: Mapping[int, Json]) -> Json:
     operation: Json = {
         "tags": [service.name],
         "summary": call.summary,
@@ -48,6 +52,6 @@ def _operation(service: Service, call: Call) -> Json:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
         ]
     if call.body is not None:
-        schema = msgspec.json.schema_components([call.body], ref_template="#/components/schemas/{name}")[0][0]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schemas[id(call.body)]}}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
