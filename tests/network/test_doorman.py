@@ -270,6 +270,20 @@ def test_an_exception_of_a_project_follows_its_addresses(door: Doorman, public: 
     assert local() == set() and door.drops(public)["to-lport"] == SMTP
 
 
+def test_an_exception_of_a_project_knows_its_new_port_on_a_network_shared_with_one(
+    door: Doorman, net: Net, cloud: Cloud
+) -> None:
+    """Not only on one that is shared with everybody: a door stands before both."""
+    network = net.network()
+    net.subnet(network)
+    policy = {"object_type": "network", "object_id": network["id"], "action": "access_as_shared", "target_tenant": BLUE}
+    assert net.send("POST", "rbac-policies", json={"rbac_policy": policy}).status_code == 201
+    door.exception(door.rule(protocol="tcp", port_range_min=8080, port_range_max=8080), project_id=BLUE)
+    before = door.drops(network)
+    net.port(network, by=cloud.stranger)
+    assert door.drops(network) != before
+
+
 def test_an_exception_goes_with_its_floating_ip_and_its_rule(
     door: Doorman, public: Any, net: Net, cloud: Cloud
 ) -> None:

@@ -241,9 +241,7 @@ def concerned(db: Session, projects: set[str] | None = None) -> bool:
 
 def port_comes(ctx: Ctx, network: Any, port: Any) -> None:
     """A port that stands at the door itself is known there by its own addresses."""
-    here = select(Network.id).where(Network.id == network.id, at_door())
-    if concerned(ctx.db, {port.project_id}) and ctx.db.scalar(here):
-        wake(ctx.db, *DOOR)
+    ports_move(ctx.db, [port.id])
 
 
 def ports_move(db: Session, port_ids: Sequence[str]) -> None:
