@@ -208,3 +208,32 @@ def test_pools_are_the_subnets_of_external_networks(net: Net, outside: Any) -> N
     assert (pool["network_id"], pool["cidr"]) == (outside["id"], "198.51.100.0/24")
     assert net.list("floatingip_pools", "cidr=10.0.0.0/8") == []
     net.refused("GET", "floatingip_pools?colour=red", 400, "HTTPBadRequest")
+
+
+def test_a_filter_by_port_takes_numbers_alone(net: Net, floating: Any, port: Any) -> None:
+    web = forward(net, floating, port, 80, 8080)
+    url = f"floatingips/{floating['id']}/port_forwardings"
+    assert net.send("GET", url, params={"external_port": "80"}).json()["port_forwardings"] == [web]
+    for text in ("\u00b2", "", "-80", "9" * 5000):
+        answer = net.send("GET", url, params={"external_port": text})
+        assert (answer.status_code, answer.json()["port_forwardings"]) == (200, []), text
+
+
+def test_a_floating_ip_s_revision_counts_its_forwardings(net: Net, inside: Any, floating: Any, port: Any) -> None:
+    seen = [net.show("floatingip", floating["id"])["revision_number"]]
+
+    def grown() -> bool:
+        seen.append(net.show("floatingip", floating["id"])["revision_number"])
+        return bool(seen[-1] > seen[-2])
+
+    first = forward(net, floating, port, 80, 8080)
+    assert grown()
+    other = forward(net, floating, net.create("port", network_id=inside["network_id"]), 53, 53)
+    assert grown()
+    url = f"floatingips/{floating['id']}/port_forwardings/{first['id']}"
+    for change, counts in (({"internal_port": 8081}, True), ({"internal_port": 8081}, False)):
+        assert net.send("PUT", url, json={"port_forwarding": change}).status_code == 200
+        assert grown() is counts
+    assert net.send("DELETE", url).status_code == 204 and grown()
+    net.delete("port", other["internal_port_id"])
+    assert grown()

@@ -12,11 +12,13 @@ from typing import Any
 from msgspec import UNSET, UnsetType, structs
 from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import flag_modified
 
 from wolke.core.bodies import Body, Text255
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
+from wolke.core.paging import whole_number
 from wolke.core.work import wake
 from wolke.network import hooks
 from wolke.network.ended import end
@@ -116,7 +118,7 @@ def by_port(side: str) -> Any:
 
     def condition(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
         first, last = getattr(PortForwarding, f"{side}_first"), getattr(PortForwarding, f"{side}_last")
-        return and_(first == last, first.in_([int(value) for value in values if value.isdigit()]))
+        return and_(first == last, first.in_([number for number in map(whole_number, values) if number is not None]))
 
     return condition
 
@@ -153,12 +155,13 @@ def create(ctx: Ctx, body: Create) -> PortForwarding:
     made.protocol = protocol_of(body.protocol)
     lead(ctx, parent, made, body.internal_port_id, body.internal_ip_address or "")
     refuse_collisions(ctx.db, made)
+    shown_anew(parent)
     return made
 
 
 @forwardings.update
 def update(ctx: Ctx, one: PortForwarding, body: Update) -> None:
-    parent = owned(ctx)
+    parent, before = owned(ctx), one.revision
     if body.description is not UNSET:
         one.description = str(body.description)
     if structs.replace(body, description=UNSET) != Update():
@@ -173,6 +176,9 @@ def update(ctx: Ctx, one: PortForwarding, body: Update) -> None:
         port_id = one.internal_port_id if body.internal_port_id is UNSET else str(body.internal_port_id)
         lead(ctx, parent, one, port_id, body.internal_ip_address or "")
     refuse_collisions(ctx.db, one)
+    ctx.db.flush()
+    if one.revision != before:
+        shown_anew(parent)
 
 
 @forwardings.delete
@@ -185,6 +191,11 @@ def owned(ctx: Ctx) -> FloatingIp:
     found = ctx.db.get(FloatingIp, forwardings.parent(ctx).id, with_for_update=True)
     assert found
     return found
+
+
+def shown_anew(parent: FloatingIp) -> None:
+    """A floating IP shows its forwardings: a change of one is a change of itself."""
+    flag_modified(parent, "updated_at")  # which counts its revision
 
 
 def protocol_of(given: str) -> str:
@@ -286,6 +297,7 @@ def release(db: Session, one: PortForwarding) -> None:
     parent = db.get(FloatingIp, one.floating_ip_id)
     assert parent
     end_conversations(db, parent, one)
+    shown_anew(parent)
     if not db.scalar(others.limit(1)):
         parent.router_id = None
         wake(db, FloatingIp.__tablename__, parent.id)
