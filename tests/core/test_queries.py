@@ -55,3 +55,9 @@ def test_no_list_breaks_at_a_query(cloud: Cloud, value: str) -> None:
         >= 500
     ]
     assert not broken
+
+
+def test_a_filter_by_a_number_beyond_all_is_refused_by_name(cloud: Cloud) -> None:
+    for text in ("9" * 20, "-" + "9" * 20, "9" * 5000):
+        answer = cloud.member.get(f"/network/v2.0/networks?revision_number={text}")
+        assert answer.status_code == 400 and "revision_number" in answer.text, answer.text

@@ -385,7 +385,10 @@ def converted(name: str, column: InstrumentedAttribute[Any], value: str) -> Any:
         if isinstance(kind, Boolean):
             return truth(name, value)
         if isinstance(kind, Integer):
-            return int(value)
+            number = int(value)
+            if number.bit_length() > 63:
+                raise ValueError("more than a column holds")
+            return number
         if isinstance(kind, Float):
             return float(value)
     except ValueError as error:
