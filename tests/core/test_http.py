@@ -57,6 +57,32 @@ def test_bodies_that_are_no_json_or_too_large(cloud: Cloud) -> None:
     assert cloud.member.post(URL, content=b" " * (cloud.app.config.max_body + 1)).status_code == 413
 
 
+def test_no_field_holds_a_nul(cloud: Cloud) -> None:
+    """SQLite would keep it, PostgreSQL and OVN do not: the row would never get there."""
+    url = "/network/v2.0/networks"
+    network = cloud.member.post(url, json={"network": {"name": "back\\u0000slash"}}).json()["network"]
+    assert network["name"] == "back\\u0000slash"
+    for field, value in (
+        ("binding:host_id", "a\0b"),
+        ("binding:profile", {"a": ["x", "\0"]}),
+        ("binding:profile", {"\0": 1}),
+        ("allowed_address_pairs", [{"ip_address": "10.0.0.1", "mac_address": "\0"}]),
+    ):
+        body = {"port": {"network_id": network["id"], field: value}}
+        answer = cloud.admin.post("/network/v2.0/ports", json=body)
+        assert answer.status_code == 400 and f"port.{field}" in answer.text, answer.text
+
+
+@pytest.mark.parametrize("levels", [200, 900, 5000, 100_000])
+def test_bodies_are_not_nested_without_end(cloud: Cloud, levels: int) -> None:
+    network = cloud.member.post("/network/v2.0/networks", json={"network": {}}).json()["network"]
+    for left, right in (('{"a":', "}"), ("[", "]")):
+        profile = '{"x":' + left * levels + "1" + right * levels + "}"
+        body = f'{{"port": {{"network_id": "{network["id"]}", "binding:profile": {profile}}}}}'
+        answer = cloud.admin.post("/network/v2.0/ports", content=body)
+        assert answer.status_code == 400 and "nested" in answer.text, answer.text
+
+
 def test_unknown_paths_and_methods_speak_the_service_s_language(cloud: Cloud) -> None:
     assert cloud.member.get("/image/v2/nothing").json()["code"] == "404 Not Found"
     assert cloud.member.patch("/image/v2/schemas/image").json()["code"] == "405 Method Not Allowed"

@@ -15,6 +15,7 @@ from wolke.core.versions import Since, Version
 __all__ = ["UNSET", "Body", "OpenBody", "Text255", "UnsetType", "envelope", "given", "parse", "take_over"]
 
 Text255 = Annotated[str, Meta(max_length=255)]
+DEEPEST = 100  # objects and lists in one another: what is kept as it was sent is walked through later
 
 
 class Body(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -59,7 +60,7 @@ def parse(type: Any, raw: bytes, version: Version | None = None, strict: bool = 
 
     Raises
     ------
-    BadRequest: no JSON, or a field that is unknown, missing, of the wrong type or length; the message names it
+    BadRequest: no JSON, or a field that is unknown, missing, of the wrong type or length, holds a NUL or is too deep; the message names it
     """
     try:
         body = msgspec.json.decode(raw, type=type, strict=strict)
@@ -67,11 +68,31 @@ def parse(type: Any, raw: bytes, version: Version | None = None, strict: bool = 
         raise BadRequest(explain(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"Malformed request body: {error}" if raw else "A JSON body is required.") from error
+    except RecursionError as error:
+        raise BadRequest(f"Invalid input: it is nested more than {DEEPEST} times") from error
+    if b"\\u0000" in raw or raw.count(b"{") + raw.count(b"[") > DEEPEST:  # else there can be neither
+        refuse_odd(msgspec.json.decode(raw))
     if isinstance(body, Struct):
         _keep_extra(body, raw)
         if version is not None:
             _check_versions(body, msgspec.json.decode(raw), version)
     return body
+
+
+def refuse_odd(sent: Any) -> None:
+    """Raises BadRequest, naming the field: it holds a NUL, which PostgreSQL does not keep and no engine takes, or is nested too deeply."""
+    left = [("", sent, 1)]
+    while left:
+        place, one, level = left.pop()
+        if isinstance(one, str) and "\0" in one:
+            raise BadRequest(f"Invalid input for {place or 'the body'}: it holds a NUL character")
+        if isinstance(one, dict | list) and level > DEEPEST:
+            raise BadRequest(f"Invalid input for {place[:255]}: it is nested more than {DEEPEST} times")
+        if isinstance(one, dict):
+            left += [(place, name, level) for name in one]
+            left += [(f"{place}.{name}" if place else name, value, level + 1) for name, value in one.items()]
+        elif isinstance(one, list):
+            left += [(f"{place}[...]", value, level + 1) for value in one]
 
 
 def _keep_extra(body: Struct, raw: bytes) -> None:
