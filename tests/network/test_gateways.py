@@ -202,3 +202,23 @@ def test_source_nat_is_switched_by_the_list_of_gateways_too(
         assert net.show("router", router["id"])["external_gateway_info"]["enable_snat"] is on
         cloud.settle()
         assert ("NAT" in rows(cloud, f"router/{router['id']}")) is on
+
+
+def test_a_router_s_revision_counts_its_gateways(
+    cloud: Cloud, net: Net, outside: Any, second: Any, router: Any
+) -> None:
+    """They are ports, but the router shows them: ``If-Match`` with what was read before a change must not pass."""
+    url = f"routers/{router['id']}"
+    seen = net.show("router", router["id"])
+    for verb, wanted in (("add", {"network_id": second["id"]}), ("remove", {"network_id": second["id"]})):
+        gateways(net, router, verb, wanted)
+        now = net.show("router", router["id"])
+        assert now["revision_number"] > seen["revision_number"], verb
+        seen = now
+    held = {"external_fixed_ips": [{"ip_address": "198.51.100.77"}], "network_id": outside["id"]}
+    body = {"router": {"external_gateway_info": held}}
+    match = {"If-Match": f"revision_number={seen['revision_number']}"}
+    answers = [net.send("PUT", url, by=cloud.admin, json=body, headers=match).status_code for _ in range(2)]
+    assert answers == [200, 412]
+    [event] = cloud.admin.get(f"/wolke/v1/events?target_id={router['id']}&limit=1").json()["events"]
+    assert "external_gateway_info" in event["after"]

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 import msgspec
 from sqlalchemy import JSON, Boolean, ColumnElement, Float, Integer, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm.attributes import flag_modified
 
 from wolke.core import policy
 from wolke.core.bodies import UNSET, envelope
@@ -297,13 +298,9 @@ class Collection(Generic[T]):
 
             def call(ctx: Ctx, whole: Any) -> Json:
                 thing = self.find(ctx, self.id_in(ctx), name)
-                before = self.shown(ctx, thing)
+                was = self.shown(ctx, thing), thing.revision
                 change(ctx, thing, getattr(whole, self.singular))
-                ctx.db.flush()
-                self.changed(ctx, thing)
-                after = self.views(ctx, [thing])[0]
-                self.compare(ctx, thing, before, after)
-                return self.enclose(ctx, after)
+                return self.enclose(ctx, self.outcome(ctx, thing, *was))
 
             summary = f"Change a {self.singular}"
             self.service.call(method, self.one_path, rule=name, body=wrapped, summary=summary)(call)
@@ -340,17 +337,15 @@ class Collection(Generic[T]):
 
             def call(ctx: Ctx, body: Any) -> Any:
                 thing = self.find(ctx, self.id_in(ctx), rule)
-                before = self.shown(ctx, thing)
+                was = self.shown(ctx, thing), thing.revision
                 result = act(ctx, thing, body)
+                if isinstance(result, self.table):
+                    return self.enclose(ctx, self.outcome(ctx, result, *was))
                 ctx.db.flush()
                 self.changed(ctx, thing)
-                if not isinstance(result, self.table):
-                    if self.told and isinstance(result, dict):
-                        ctx.about(thing, after=result)
-                    return result
-                after = self.views(ctx, [result])[0]
-                self.compare(ctx, thing, before, after)
-                return self.enclose(ctx, after)
+                if self.told and isinstance(result, dict):
+                    ctx.about(thing, after=result)
+                return result
 
             path, summary = f"{self.one_path}/{name}", (act.__doc__ or name).strip().split("\n")[0]
             self.service.call(method, path, rule=rule, body=_body_of(act), status=status, summary=summary)(call)
@@ -362,10 +357,19 @@ class Collection(Generic[T]):
         """How a thing is shown before a change, where the audit wants to know."""
         return self.views(ctx, [thing])[0] if self.told else None
 
-    def compare(self, ctx: Ctx, thing: T, before: Json | None, after: Json) -> None:
+    def outcome(self, ctx: Ctx, thing: T, before: Json | None, revision: int) -> Json:
+        """How a thing is shown after a change, which the audit is told of. What it shows of other tables counts for its revision."""
+        ctx.db.flush()
+        self.changed(ctx, thing)
+        after = self.views(ctx, [thing])[0]
         if before is not None:
             old, new = difference(before, after)
+            if (old or new) and thing.revision == revision:
+                flag_modified(thing, "updated_at")
+                ctx.db.flush()
+                after = self.views(ctx, [thing])[0]
             ctx.about(thing, before=old, after=new)
+        return after
 
     def changed(self, ctx: Ctx, thing: T) -> None:
         ctx.about(thing)

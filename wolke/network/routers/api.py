@@ -138,11 +138,10 @@ def declare(name: str, summary: str, inner: Any, act: Callable[[Ctx, Router, Any
     @network.call("PUT", f"{routers.one_path}/{name}", rule=name, body=envelope("router", inner), summary=summary)
     def call(ctx: Ctx, body: Any) -> Json:
         router = routers.find(ctx, ctx.path["router_id"], name)
+        was = routers.shown(ctx, router), router.revision
         act(ctx, router, body.router)
-        ctx.db.flush()
         rewake(ctx.db, router.id)
-        routers.changed(ctx, router)
-        return routers.enclose(ctx, routers.views(ctx, [router])[0])
+        return routers.enclose(ctx, routers.outcome(ctx, router, *was))
 
 
 def add_routes(ctx: Ctx, router: Router, body: Routes) -> None:
