@@ -66,6 +66,20 @@ def test_a_host_that_nobody_hears_is_asked_and_carries_nothing_when_it_does_not_
     assert (shown["state"], shown["gateways"]) == ("down", "none")
 
 
+def test_agents_are_found_and_sorted_by_what_they_say(gateways: Gateways, net: Net) -> None:
+    gateways.dead = {gateways.order()[0]}
+
+    def hosts(query: str) -> list[str]:
+        return [one["host"] for one in net.list("agents", query, by=gateways.cloud.admin)]
+
+    assert hosts("") == hosts("sort_key=host") == ["h1", "h2", "h3"] == hosts("availability_zone=nova&topic=n/a")
+    assert hosts("sort_key=alive&sort_dir=asc&sort_key=host&sort_dir=desc") == ["h3", "h2", "h1"]
+    assert hosts("host=h1&host=h3&sort_key=host&sort_dir=desc") == ["h3", "h1"] and hosts("description=mine") == []
+    assert net.list("agents", "host=h2&fields=host", by=gateways.cloud.admin) == [{"host": "h2"}]
+    for query in ("sort_key=configurations", "sort_key=host&sort_dir=up", "colour=red"):
+        net.refused("GET", f"agents?{query}", 400, "HTTPBadRequest", by=gateways.cloud.admin)
+
+
 def test_one_that_comes_back_rests_before_it_takes_its_gateways_again(gateways: Gateways) -> None:
     first, second, third = gateways.order()
     gateways.dead = {first}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conftest import Cloud
@@ -252,6 +254,22 @@ def test_quotas_are_shown_set_and_reset(cloud: Cloud, net: Net) -> None:
     assert net.send("GET", url, by=cloud.stranger).status_code == 403
 
 
+def test_a_quota_below_what_is_used_is_refused_unless_forced(cloud: Cloud, net: Net) -> None:
+    url = f"quotas/{net.network()['project_id']}"
+    net.network()
+
+    def setting(**quota: Any) -> Any:
+        return {"by": cloud.admin, "json": {"quota": quota}}
+
+    for more in ({}, {"check_limit": True}, {"check_limit": False}, {"force": False}):
+        said = net.refused("PUT", url, 400, "HTTPBadRequest", **setting(network=1, **more))
+        assert said == "Quota limit 1 for network must be greater than or equal to already used 2"
+    for more in ({"network": 2}, {"network": -1}, {"network": 0, "force": True}):
+        assert net.send("PUT", url, **setting(**more)).json()["quota"]["network"] == more["network"]
+    project = net.send("GET", "quotas/project").json()
+    assert project == {"project": {"project_id": url.removeprefix("quotas/")}}
+
+
 def test_addresses_that_are_left_are_counted(cloud: Cloud, net: Net) -> None:
     network = net.network()
     subnet = net.subnet(network)
@@ -261,6 +279,43 @@ def test_addresses_that_are_left_are_counted(cloud: Cloud, net: Net) -> None:
     assert (found["total_ips"], found["used_ips"]) == (253, 2)  # the port's and the metadata port's
     assert found["subnet_ip_availability"][0]["subnet_id"] == subnet["id"]
     net.refused("GET", "network-ip-availabilities", 403, "PolicyNotAuthorized")
+
+
+def test_addresses_beside_the_pools_are_counted_apart(cloud: Cloud, net: Net) -> None:
+    network = net.network()
+    pool = {"start": "10.0.0.10", "end": "10.0.0.19"}
+    pooled = net.subnet(network, enable_dhcp=False, allocation_pools=[pool])
+    bare = net.subnet(network, "fd00::/126", enable_dhcp=False, gateway_ip=None, allocation_pools=[])
+    net.port(network, fixed_ips=[{"subnet_id": pooled["id"]}])
+    net.port(network, fixed_ips=[{"ip_address": "10.0.0.200"}, {"ip_address": "fd00::2"}])
+    shown = net.send("GET", f"network-ip-availabilities/{network['id']}", by=cloud.admin).json()
+    found = shown["network_ip_availability"]
+
+    def counts(one: Any) -> list[int]:
+        details = one["ip_availability_details"]
+        sides = [
+            details[f"{what}_ips_in_{where}"] for where in ("subnet", "allocation_pool") for what in ("total", "used")
+        ]
+        return [one["total_ips"], one["used_ips"], *sides]
+
+    in_subnets = {one["subnet_id"]: counts(one) for one in found["subnet_ip_availability"]}
+    assert in_subnets == {pooled["id"]: [10, 2, 254, 2, 10, 1], bare["id"]: [4, 1, 4, 1, 0, 0]}
+    assert counts(found) == [14, 3, 258, 3, 10, 1]
+    empty = net.network(name="empty")
+    listed = net.list("network-ip-availabilities", "fields=network_id&fields=ip_availability_details", by=cloud.admin)
+    [one] = [row for row in listed if row["network_id"] == empty["id"]]
+    assert set(one) == {"network_id", "ip_availability_details"} and set(one["ip_availability_details"].values()) == {0}
+
+
+def test_availability_zones_are_found_by_what_they_say(net: Net) -> None:
+    def found(query: str) -> list[str]:
+        return [one["resource"] for one in net.list("availability_zones", query)]
+
+    assert found("") == ["network", "router"] == found("name=nova&state=available")
+    assert found("resource=router") == ["router"] and found("resource=router&resource=network") == ["network", "router"]
+    assert found("name=mars") == found("state=unavailable") == []
+    assert net.list("availability_zones", "resource=router&fields=name") == [{"name": "nova"}]
+    net.refused("GET", "availability_zones?colour=red", 400, "HTTPBadRequest")
 
 
 def test_extensions_are_listed_and_shown(net: Net) -> None:

@@ -95,12 +95,12 @@ def test_shared_and_policies_say_the_same(cloud: Cloud, net: Net) -> None:
 def test_a_way_out_for_one_project_only(cloud: Cloud, net: Net) -> None:
     network = net.create("network", by=cloud.admin, name="way", **{"provider:network_type": "flat",
                          "provider:physical_network": "public"})  # fmt: skip
-    net.create("subnet", by=cloud.admin, network_id=network["id"], cidr="198.51.100.0/24", ip_version=4)
+    subnet = net.create("subnet", by=cloud.admin, network_id=network["id"], cidr="198.51.100.0/24", ip_version=4)
+    assert seen(net, cloud, "subnets") == set()
     one = share(net, network, action="access_as_external", by=cloud.admin)
     assert net.show("network", network["id"], by=cloud.admin)["router:external"] is True
-    assert (
-        network["id"] in seen(net, cloud, "networks", "router:external=true") and seen(net, cloud, "subnets") == set()
-    )
+    assert network["id"] in seen(net, cloud, "networks", "router:external=true")
+    assert seen(net, cloud, "subnets") == {subnet["id"]}
     router = net.create("router", by=cloud.stranger, external_gateway_info={"network_id": network["id"]})
     floating = net.create("floatingip", by=cloud.stranger, floating_network_id=network["id"])
     assert floating["floating_ip_address"].startswith("198.51.100.")

@@ -228,3 +228,26 @@ def test_bad_requests_are_answered_and_change_nothing(
     assert answer.status_code == status, answer.text
     assert answer.json()["NeutronError"]["type"] == kind, answer.text
     assert [net.send("GET", name, by=cloud.admin).json() for name in lists] == before
+
+
+def test_an_interface_keeps_its_ipv4_addresses(cloud: Cloud, net: Net, outside: Any, inside: Any) -> None:
+    router = net.create("router", external_gateway_info={"network_id": outside["id"]})
+    port_id = interface(net, router, "add", subnet_id=inside["id"]).json()["port_id"]
+    kept = {"subnet_id": inside["id"], "ip_address": "10.0.0.1"}
+    assert net.update("port", port_id, fixed_ips=[{"subnet_id": inside["id"]}])["fixed_ips"] == [kept]
+    more = net.create("subnet", network_id=inside["network_id"], ip_version=4, cidr="10.1.0.0/24")
+    second, sixth = {"subnet_id": more["id"]}, {"ip_address": "fd00::1"}
+    for wanted in ([], [{"ip_address": "10.0.0.9"}], [kept, second], [second]):
+        said = net.refused(
+            "PUT", f"ports/{port_id}", 400, "IPAddressChangeNotAllowed", json={"port": {"fixed_ips": wanted}}
+        )
+        assert said == f"IP updates for port {port_id} are not allowed"
+    net.create("subnet", network_id=inside["network_id"], ip_version=6, cidr="fd00::/64")
+    given = net.update("port", port_id, fixed_ips=[kept, sixth])["fixed_ips"]
+    assert [one["ip_address"] for one in given] == ["10.0.0.1", "fd00::1"]
+    [gateway] = net.list("ports", f"device_id={router['id']}&device_owner=network:router_gateway", by=cloud.admin)
+    moved = [{"ip_address": "198.51.100.77"}]
+    assert (
+        net.update("port", gateway["id"], by=cloud.admin, fixed_ips=moved)["fixed_ips"][0]["ip_address"]
+        == "198.51.100.77"
+    )

@@ -230,3 +230,27 @@ def test_the_metadata_port_takes_the_lowest_address(net: Net) -> None:
     net.create("subnet", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
     [port] = net.send("GET", f"ports?network_id={network['id']}").json()["ports"]
     assert (port["device_owner"], port["fixed_ips"][0]["ip_address"]) == ("network:distributed", "10.0.0.2")
+
+
+def test_everybody_sees_the_subnets_of_a_way_out(cloud: Cloud, net: Net) -> None:
+    outside = net.create("network", by=cloud.admin, name="public", **{"router:external": True})
+    public = net.create("subnet", by=cloud.admin, network_id=outside["id"], cidr="198.51.100.0/24", ip_version=4)
+    mine = net.subnet(net.network())
+    assert (public["router:external"], mine["router:external"]) == (True, False)
+    for query, ids in (("true", {public["id"]}), ("false", {mine["id"]})):
+        assert {one["id"] for one in net.list("subnets", f"router:external={query}")} == ids
+    assert {one["id"] for one in net.list("subnets", by=cloud.stranger)} == {public["id"]}
+    assert net.show("subnet", public["id"], by=cloud.stranger)["router:external"] is True
+    for method in ("PUT", "DELETE"):
+        net.refused(
+            method,
+            f"subnets/{public['id']}",
+            403,
+            "PolicyNotAuthorized",
+            by=cloud.stranger,
+            json={"subnet": {"name": "n"}},
+        )
+    net.refused("GET", "subnets?router:external=perhaps", 400, "HTTPBadRequest")
+    net.update("network", outside["id"], by=cloud.admin, **{"router:external": False})
+    assert net.list("subnets", by=cloud.stranger) == []
+    assert net.show("subnet", public["id"], by=cloud.admin)["router:external"] is False

@@ -44,7 +44,7 @@ from wolke.network.routed import api as routed_prefixes
 from wolke.network.routers import api as routers
 from wolke.network.routers import rows as router_rows
 from wolke.network.security_groups import defaults as group_defaults
-from wolke.network.security_groups import groups, templates
+from wolke.network.security_groups import groups, statefulness, templates
 from wolke.network.security_groups import rows as security_group_rows
 from wolke.network.segments import api as segments
 from wolke.network.segments import numbers as segment_numbers
@@ -81,7 +81,7 @@ WAYS_IN = (forwardings, pools, ndp_proxies, ndp_proxy_rows, auto_allocated)
 ZONES = (zones, zone_grants, zone_stretches)
 CARDS = (qos_policies, qos_rules, qos_rule_types, trunks, port_bindings)
 PROOF = (reachability, drift, topology)
-SHARED = (rbac_policies, address_groups, templates, logs)
+SHARED = (rbac_policies, address_groups, templates, statefulness, logs)
 ROWS = (security_group_rows, log_rows, router_rows, floating_ip_rows)
 DOORMAN = (doorman_rules, doorman_exceptions, doorman_effective, doorman_preview, doorman_rows, edge)
 for collection in taggable.values():

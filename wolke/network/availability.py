@@ -6,10 +6,10 @@ API: https://docs.openstack.org/api-ref/network/v2/#network-ip-availability-and-
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from wolke.core import policy
 from wolke.core.db import Json
@@ -20,24 +20,51 @@ from wolke.network import errors
 from wolke.network.networks.api import ZONE
 from wolke.network.networks.table import Network
 from wolke.network.ports.table import FixedIp
-from wolke.network.service import network
+from wolke.network.service import Collection, network
 from wolke.network.subnets.table import Subnet
 
 availability = policy.rule("get_network_ip_availability", policy.admin)
 zones = policy.rule("get_availability_zone", policy.logged_in)
+DETAILS = "ip_availability_details"
+COUNTS = (
+    "total_ips_in_subnet", "total_ips_in_allocation_pool", "used_ips_in_subnet", "used_ips_in_allocation_pool",
+)  # fmt: skip
 FILTERS = {"network_id": "network_id", "network_name": "name", "tenant_id": "project_id", "project_id": "project_id"}
 
 
 # Addresses -----------------------------------------------------------------------------------------------------------
-def total(subnet: Any) -> int:
-    """Addresses in a subnet's pools."""
-    return sum(int(ip_address(p["end"])) - int(ip_address(p["start"])) + 1 for p in subnet.allocation_pools)
+def ranges(subnet: Any) -> list[tuple[int, int]]:
+    """A subnet's pools: (first, last) address of each, as numbers."""
+    return [(int(ip_address(pool["start"])), int(ip_address(pool["end"]))) for pool in subnet.allocation_pools]
+
+
+def shown(subnet: Any, taken: Sequence[str]) -> Json:
+    """One subnet's share. ``taken`` : the addresses that ports have of it, in the pools and beside them."""
+    net, pools = ip_network(subnet.cidr), ranges(subnet)
+    in_pools = sum(last - first + 1 for first, last in pools)
+    return {
+        "subnet_id": subnet.id,
+        "subnet_name": subnet.name,
+        "ip_version": subnet.ip_version,
+        "cidr": subnet.cidr,
+        "total_ips": in_pools if pools else net.num_addresses,
+        "used_ips": len(taken),
+        DETAILS: {
+            # IPv4 gives away neither its first nor its last address, IPv6 all
+            "total_ips_in_subnet": max(net.num_addresses - 2, 0) if net.version == 4 else net.num_addresses,
+            "total_ips_in_allocation_pool": in_pools,
+            "used_ips_in_subnet": len(taken),
+            "used_ips_in_allocation_pool": sum(
+                any(first <= address <= last for first, last in pools) for address in map(int, map(ip_address, taken))
+            ),
+        },
+    }
 
 
 def availabilities(ctx: Ctx, ids: Sequence[str] | None = None) -> list[Json]:
     query = select(Network.id, Network.name, Network.project_id).order_by(Network.created_at, Network.id)
     subnets = select(Subnet.__table__).order_by(Subnet.created_at, Subnet.id)
-    used = select(FixedIp.subnet_id, func.count()).group_by(FixedIp.subnet_id)
+    used = select(FixedIp.subnet_id, FixedIp.ip_address)
     for name in ctx.query:
         values = ctx.query.getlist(name)
         if name == "ip_version":
@@ -47,36 +74,31 @@ def availabilities(ctx: Ctx, ids: Sequence[str] | None = None) -> list[Json]:
         elif name in FILTERS:
             column = Network.id if name == "network_id" else getattr(Network, FILTERS[name])
             query = query.where(column.in_(values))
-        elif name not in ("fields", "limit", "marker"):
+        elif name not in Collection.reserved:
             raise BadRequest(f"['{name}'] is invalid attribute for filtering")
     if ids is not None:
         query, subnets = query.where(Network.id.in_(ids)), subnets.where(Subnet.network_id.in_(ids))
         used = used.where(FixedIp.network_id.in_(ids))
-    taken = {row[0]: row[1] for row in ctx.db.execute(used)}
-    shown: dict[str, list[Json]] = {}
+    taken: dict[str, list[str]] = {}
+    for subnet_id, address in ctx.db.execute(used):
+        taken.setdefault(subnet_id, []).append(address)
+    found: dict[str, list[Json]] = {}
     for subnet in ctx.db.execute(subnets):
-        shown.setdefault(subnet.network_id, []).append(
-            {
-                "subnet_id": subnet.id,
-                "subnet_name": subnet.name,
-                "ip_version": subnet.ip_version,
-                "cidr": subnet.cidr,
-                "total_ips": total(subnet),
-                "used_ips": taken.get(subnet.id, 0),
-            }
-        )
-    return [
+        found.setdefault(subnet.network_id, []).append(shown(subnet, taken.get(subnet.id, ())))
+    networks = [
         {
             "network_id": row.id,
             "network_name": row.name,
             "project_id": row.project_id,
             "tenant_id": row.project_id,
-            "subnet_ip_availability": (mine := shown.get(row.id, [])),
+            "subnet_ip_availability": (mine := found.get(row.id, [])),
             "total_ips": sum(one["total_ips"] for one in mine),
             "used_ips": sum(one["used_ips"] for one in mine),
+            DETAILS: {name: sum(one[DETAILS][name] for one in mine) for name in COUNTS},
         }
         for row in ctx.db.execute(query)
     ]
+    return [Collection.cut(ctx, one) for one in networks]
 
 
 @network.call("GET", "/v2.0/network-ip-availabilities", rule=availability)
@@ -101,6 +123,10 @@ def show_availability(ctx: Ctx) -> Json:
 def list_zones(ctx: Ctx) -> Json:
     """The availability zones of networks and routers."""
     ctx.require(zones, policy.Target(None))
-    return {
-        "availability_zones": [{"name": ZONE, "resource": one, "state": "available"} for one in ("network", "router")]
-    }
+    found = [{"name": ZONE, "resource": one, "state": "available"} for one in ("network", "router")]
+    for name in ctx.query:
+        if name in found[0]:
+            found = [one for one in found if one[name] in ctx.query.getlist(name)]
+        elif name not in Collection.reserved:
+            raise BadRequest(f"['{name}'] is invalid attribute for filtering")
+    return {"availability_zones": [Collection.cut(ctx, one) for one in found]}

@@ -241,5 +241,5 @@ class NetworkMTUSubnetConflict(BadRequest):
     pass
 
 
-class InvalidQuotaValue(Conflict):
+class IPAddressChangeNotAllowed(BadRequest):
     pass

@@ -14,10 +14,10 @@ from sqlalchemy import select
 from wolke.core import policy
 from wolke.core.bodies import envelope, given
 from wolke.core.db import Json
+from wolke.core.errors import BadRequest
 from wolke.core.events import difference
 from wolke.core.http import Ctx
 from wolke.core.quota import DEFAULT_CLASS, QuotaLimit, limits, quotas, reset, set_limits
-from wolke.network import errors
 from wolke.network.service import network
 
 Limit = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
@@ -36,10 +36,13 @@ def asked(ctx: Ctx, rule: str) -> str:
 
 
 def check(ctx: Ctx, project_id: str, wanted: dict[str, int]) -> None:
-    """Raises InvalidQuotaValue where a project already uses more than it is to have."""
-    under = [one.resource for one in quotas(NAME) if 0 <= wanted.get(one.resource, -1) < one.used(ctx.db, project_id)]
-    if under:
-        raise errors.InvalidQuotaValue(f"Change would make usage less than 0 for the following resources: {under}.")
+    """Raises BadRequest where a project already uses more than it is to have."""
+    for one in quotas(NAME):
+        limit = wanted.get(one.resource, -1)
+        if limit >= 0 and (used := one.used(ctx.db, project_id)) > limit:
+            raise BadRequest(
+                f"Quota limit {limit} for {one.resource} must be greater than or equal to already used {used}"
+            )
 
 
 def told(ctx: Ctx, project_id: str, before: Json) -> Json:
@@ -69,6 +72,12 @@ def declare() -> None:
         """The project that the caller's quotas are of."""
         ctx.require(get, policy.Target(ctx.caller.project_id))
         return {"tenant": {"tenant_id": ctx.caller.project_id, "project_id": ctx.caller.project_id}}
+
+    @network.call("GET", "/v2.0/quotas/project", rule=get)
+    def project(ctx: Ctx) -> Json:
+        """The project that the caller's quotas are of, by today's name."""
+        ctx.require(get, policy.Target(ctx.caller.project_id))
+        return {"project": {"project_id": ctx.caller.project_id}}
 
     @network.call("GET", "/v2.0/quotas/{project_id}", rule=get)
     def show(ctx: Ctx) -> Json:
@@ -100,8 +109,8 @@ def declare() -> None:
         """Change a project's quotas."""
         project_id = asked(ctx, update_rule)
         wanted = given(whole.quota)
-        force = wanted.pop("force")
-        if wanted.pop("check_limit") and not force:
+        wanted.pop("check_limit")  # what happens anyway; clients of older clouds ask for it
+        if not wanted.pop("force"):
             check(ctx, project_id, wanted)
         before = limits(ctx.db, NAME, project_id)
         set_limits(ctx.db, NAME, project_id, wanted)

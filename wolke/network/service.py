@@ -125,7 +125,7 @@ class Collection(collection.Collection[T], Generic[T]):
         return self.error(f"{self.title} {id} could not be found.")
 
     def enclose(self, ctx: Ctx, item: Json) -> Json:
-        return {self.singular: self._cut(ctx, item)}
+        return {self.singular: self.cut(ctx, item)}
 
     def enclose_all(self, ctx: Ctx, items: bytes, page: Page, ends: list[Json], full: bool) -> bytes:
         name, links = (
@@ -154,10 +154,11 @@ class Collection(collection.Collection[T], Generic[T]):
 
     # Reading ---------------------------------------------------------------------------------------------------------
     def chosen(self, ctx: Ctx, shown: list[Json]) -> list[Json]:
-        return [self._cut(ctx, item) for item in shown] if "fields" in ctx.query else shown
+        return [self.cut(ctx, item) for item in shown] if "fields" in ctx.query else shown
 
     @staticmethod
-    def _cut(ctx: Ctx, item: Json) -> Json:
+    def cut(ctx: Ctx, item: Json) -> Json:
+        """What the caller wants to see of an item (``fields=``)."""
         wanted = {name for given in ctx.query.getlist("fields") for name in given.split(",")} - {""}
         return {name: value for name, value in item.items() if name in wanted} if wanted else item
 

@@ -28,7 +28,7 @@ from wolke.network.owners import CLOUDS, FLOATING, GATEWAY, INTERFACE, METADATA,
 from wolke.network.ports import guards, views
 from wolke.network.ports.bodies import Create, DhcpOption, Update
 from wolke.network.ports.checks import check_pairs, learning_of, mac_of, options_of, pairs_of, vnic_type_of, wanted_of
-from wolke.network.ports.make import Wanted, Wish, check_mac, free_mac, new_port, readdress
+from wolke.network.ports.make import Given, Wanted, Wish, addresses_of, check_mac, free_mac, new_port, readdress
 from wolke.network.ports.rows import rows
 from wolke.network.ports.table import FixedIp, Port, PortSecurityGroup
 from wolke.network.qos import policies as qos
@@ -175,9 +175,11 @@ def update(ctx: Ctx, port: Port, body: Update) -> None:
     if body.extra_dhcp_opts is not UNSET:
         port.extra_dhcp_opts = merged(port.extra_dhcp_opts, body.extra_dhcp_opts or ())
     if body.fixed_ips is not UNSET or port.mac_address != old_mac:
-        wanted = addresses_wanted(ctx, port, body)
+        wanted, held = addresses_wanted(ctx, port, body), addresses_of(ctx.db, port.id)
         ctx.db.flush()
         readdress(ctx.db, port, wanted, old_mac=old_mac)
+        if port.device_owner == INTERFACE:
+            refuse_new_ipv4(port.id, held, addresses_of(ctx.db, port.id))
         touch(ctx, port)
         if port.device_owner == METADATA:
             wake_dhcp(ctx, port.network_id)
@@ -209,6 +211,13 @@ def addresses_wanted(ctx: Ctx, port: Port, body: Update) -> list[Wanted]:
     held = ctx.db.execute(query.where(FixedIp.port_id == port.id).order_by(FixedIp.position))
     # what is made from the MAC is made anew
     return [Wanted(one.subnet_id, "" if is_auto(one) else one.ip_address) for one in held]
+
+
+def refuse_new_ipv4(port_id: str, before: Sequence[Given], after: Sequence[Given]) -> None:
+    """Raises IPAddressChangeNotAllowed: a router's interface would have other IPv4 addresses; guests look for it at those it has."""
+    had, has = ({one.ip_address for one in side if ":" not in one.ip_address} for side in (before, after))
+    if had != has:
+        raise errors.IPAddressChangeNotAllowed(f"IP updates for port {port_id} are not allowed")
 
 
 def merged(have: Sequence[dict[str, Any]], asked: Sequence[DhcpOption]) -> list[dict[str, Any]]:

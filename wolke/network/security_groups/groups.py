@@ -24,6 +24,7 @@ from wolke.network.ports.table import Port, PortSecurityGroup
 from wolke.network.routers.table import Router
 from wolke.network.security_groups import rules
 from wolke.network.security_groups.defaults import default_group, existing, furnish, templates
+from wolke.network.security_groups.statefulness import stateful_by_default
 from wolke.network.security_groups.table import (
     DefaultSecurityGroup,
     DefaultSecurityGroupRule,
@@ -65,7 +66,7 @@ class SecurityGroupCannotUpdateDefault(Conflict):
 
 # What the API takes and gives ---------------------------------------------------------------------------------------
 class Create(CreateBody):
-    stateful: bool = True
+    stateful: bool | UnsetType = UNSET
 
 
 class Update(UpdateBody):
@@ -129,8 +130,9 @@ def create(ctx: Ctx, body: Create) -> SecurityGroup:
     refuse_second_default(body.name)
     used = DefaultSecurityGroupRule.used_in_non_default_sg
     ctx.claim(owner, security_group_rule=templates(ctx.db, used))
+    stateful = stateful_by_default(ctx.db, owner) if body.stateful is UNSET else body.stateful
     group = SecurityGroup(
-        project_id=owner, name=body.name, description=body.description, stateful=body.stateful, created_at=ctx.now,
+        project_id=owner, name=body.name, description=body.description, stateful=stateful, created_at=ctx.now,
         updated_at=ctx.now,
     )  # fmt: skip
     ctx.db.add(group)

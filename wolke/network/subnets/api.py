@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from wolke.core import policy
 from wolke.core.auth import Caller
 from wolke.core.bodies import Body, Text255, take_over
-from wolke.core.collection import Rules
+from wolke.core.collection import Rules, converted
 from wolke.core.db import Json, lock
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
@@ -82,6 +82,12 @@ class Update(UpdateBody):
     service_types: ServiceTypes | UnsetType = UNSET
 
 
+def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
+    ids = {subnet.network_id for subnet in found}
+    external = set(ctx.db.scalars(select(Network.id).where(Network.id.in_(ids), Network.external)))
+    return [view(subnet) | {"router:external": subnet.network_id in external} for subnet in found]
+
+
 def view(subnet: Any) -> Json:
     return standard(subnet) | {
         "network_id": subnet.network_id,
@@ -100,8 +106,14 @@ def view(subnet: Any) -> Json:
 
 
 def visible(ctx: Ctx) -> ColumnElement[bool]:
-    mine_or_shared = rbac.visible(ctx, "network", Network.id) | (Network.project_id == ctx.caller.project_id)
-    return Subnet.network_id.in_(select(Network.id).where(mine_or_shared))
+    opened = rbac.visible(ctx, "network", Network.id, rbac.SHARED, rbac.EXTERNAL)
+    return Subnet.network_id.in_(select(Network.id).where(opened | (Network.project_id == ctx.caller.project_id)))
+
+
+def by_external(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    """Subnets of external networks, or of the others."""
+    external = Network.external.in_([converted("router:external", Network.external, value) for value in values])
+    return Subnet.network_id.in_(select(Network.id).where(external))
 
 
 def of_network(caller: Caller, target: Any) -> bool:
@@ -125,9 +137,10 @@ subnets = Subnets(
     "subnet",
     "subnets",
     Subnet,
-    view,
+    views=views,
     quota="subnet",
     visible=visible,
+    filters={"router:external": by_external},
     rules=Rules(create=of_network),
     create_guards={"service_types": policy.admin},
     update_guards={"service_types": policy.admin},
