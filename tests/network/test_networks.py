@@ -302,6 +302,8 @@ def test_addresses_beside_the_pools_are_counted_apart(cloud: Cloud, net: Net) ->
     assert in_subnets == {pooled["id"]: [10, 2, 254, 2, 10, 1], bare["id"]: [4, 1, 4, 1, 0, 0]}
     assert counts(found) == [14, 3, 258, 3, 10, 1]
     empty = net.network(name="empty")
+    [sixth] = net.list("network-ip-availabilities", "ip_version=6", by=cloud.admin)
+    assert (sixth["network_id"], sixth["total_ips"]) == (network["id"], 4)
     listed = net.list("network-ip-availabilities", "fields=network_id&fields=ip_availability_details", by=cloud.admin)
     [one] = [row for row in listed if row["network_id"] == empty["id"]]
     assert set(one) == {"network_id", "ip_availability_details"} and set(one["ip_availability_details"].values()) == {0}

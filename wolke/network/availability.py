@@ -68,9 +68,9 @@ def availabilities(ctx: Ctx, ids: Sequence[str] | None = None) -> list[Json]:
     for name in ctx.query:
         values = ctx.query.getlist(name)
         if name == "ip_version":
-            subnets = subnets.where(
-                Subnet.ip_version.in_([number for number in map(whole_number, values) if number is not None])
-            )
+            of_version = Subnet.ip_version.in_([number for number in map(whole_number, values) if number is not None])
+            subnets = subnets.where(of_version)
+            query = query.where(Network.id.in_(select(Subnet.network_id).where(of_version)))
         elif name in FILTERS:
             column = Network.id if name == "network_id" else getattr(Network, FILTERS[name])
             query = query.where(column.in_(values))
