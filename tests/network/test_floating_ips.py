@@ -175,3 +175,12 @@ def test_idle_ones_go_when_their_network_is_closed(
     net.update("router", router["id"], external_gateway_info=None)
     net.update("network", outside["id"], by=cloud.admin, **{"router:external": False})
     net.refused("GET", f"floatingips/{idle['id']}", 404, "FloatingIPNotFound")
+
+
+def test_there_is_no_name_service_to_tell(net: Net, floating: Any) -> None:
+    assert (floating["dns_name"], floating["dns_domain"]) == ("", "")
+    new = {"floating_network_id": floating["floating_network_id"]}
+    assert net.create("floatingip", **new, dns_name="", dns_domain="")["dns_name"] == ""
+    for name in ("dns_name", "dns_domain"):
+        said = net.refused("POST", "floatingips", 400, "HTTPBadRequest", json={"floatingip": new | {name: "shop.org."}})
+        assert f"floatingip.{name}" in said

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.conftest import Cloud
 from tests.network.conftest import Net
 from wolke.core.config import PhysicalNetwork
+from wolke.core.work import Work
+from wolke.network.ports.table import Port
 
 
 def test_a_network_is_made_and_shown(net: Net) -> None:
@@ -234,6 +237,36 @@ def test_who_asks_without_a_token_or_for_nothing_we_have(cloud: Cloud, net: Net)
     assert cloud.nobody.get("/network/").json()["versions"][0]["id"] == "v2.0"
 
 
+def test_a_network_moves_to_another_vlan(cloud: Cloud, net: Net) -> None:
+    def vlan(number: int, **more: Any) -> Any:
+        where = {"network_type": "vlan", "physical_network": "public", "segmentation_id": number}
+        return {f"provider:{name}": value for name, value in where.items()} | more
+
+    network, url = net.network(by=cloud.admin, **vlan(100)), "networks/{id}".format
+    net.network(by=cloud.admin, **vlan(101))
+    assert net.update("network", network["id"], by=cloud.admin, **vlan(100, name="same"))["name"] == "same"
+    moved = net.update("network", network["id"], by=cloud.admin, **{"provider:segmentation_id": 102})
+    assert moved["provider:segmentation_id"] == 102
+    cloud.settle()
+    [port] = [row for row in cloud.north.rows(f"network/{network['id']}") if row.columns.get("type") == "localnet"]
+    assert port.columns["tag"] == 102
+    [segment] = net.list("segments", f"network_id={network['id']}", by=cloud.admin)
+    assert segment["segmentation_id"] == 102
+    net.network(by=cloud.admin, **vlan(100))
+    tunnel = net.network()
+    for id, body, status, type in (
+        (network["id"], vlan(101), 409, "VlanIdInUse"),
+        (network["id"], vlan(4095), 400, "InvalidInput"),
+        (network["id"], {"provider:physical_network": "other"}, 400, "InvalidInput"),
+        (network["id"], {"provider:network_type": "flat"}, 400, "InvalidInput"),
+        (tunnel["id"], {"provider:segmentation_id": 777}, 400, "InvalidInput"),
+    ):
+        net.refused("PUT", url(id=id), status, type, by=cloud.admin, json={"network": body})
+    for name in ("network_type", "physical_network", "segmentation_id"):
+        body = {f"provider:{name}": vlan(102)[f"provider:{name}"]}
+        net.refused("PUT", url(id=tunnel["id"]), 403, "PolicyNotAuthorized", json={"network": body})
+
+
 # Quotas and the rest -------------------------------------------------------------------------------------------------
 def test_quotas_are_shown_set_and_reset(cloud: Cloud, net: Net) -> None:
     project = net.network()["project_id"]
@@ -325,3 +358,39 @@ def test_extensions_are_listed_and_shown(net: Net) -> None:
     assert {"router", "security-group", "standard-attr-tag", "net-mtu"} <= listed
     assert net.send("GET", "extensions/router").json()["extension"]["alias"] == "router"
     net.refused("GET", "extensions/time-travel", 404, "ExtensionNotFound")
+
+
+# Lists by what stands in no column ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("things", ["networks", "ports", "routers", "floatingips", "trunks"])
+def test_lists_are_sorted_by_status_page_for_page(cloud: Cloud, net: Net, things: str) -> None:
+    outside = net.create("network", by=cloud.admin, name="public", **{"router:external": True})
+    net.create("subnet", by=cloud.admin, network_id=outside["id"], cidr="198.51.100.0/24", ip_version=4)
+    network = net.network()
+    subnet = net.subnet(network)
+    router = net.create("router", external_gateway_info={"network_id": outside["id"]})
+    net.send("PUT", f"routers/{router['id']}/add_router_interface", json={"subnet_id": subnet["id"]})
+    ports = [net.port(network)["id"] for _ in range(3)]
+    net.create("floatingip", floating_network_id=outside["id"])
+    net.create("floatingip", floating_network_id=outside["id"], port_id=ports[0])
+    cloud.settle()
+    net.create("floatingip", floating_network_id=outside["id"], port_id=ports[1])
+    for port in ports:
+        net.create("trunk", port_id=port)
+    broken = net.network(name="broken")
+    with cloud.app.database.transaction() as db:
+        db.execute(update(Port).where(Port.id == ports[1]).values(seen_up=True))
+        db.execute(update(Work).where(Work.kind == "network", Work.id == broken["id"]).values(error="no"))
+    for direction in ("asc", "desc"):
+        whole = net.list(things, f"sort_key=status&sort_dir={direction}", by=cloud.admin)
+        told = [one["status"] for one in whole]
+        assert told == sorted(told, reverse=direction == "desc")
+        paged: list[str] = []
+        while page := net.list(
+            things, f"sort_key=status&sort_dir={direction}&limit=1&marker={paged[-1] if paged else ''}", by=cloud.admin
+        ):
+            paged += [one["id"] for one in page]
+        assert paged == [one["id"] for one in whole]
+    assert len(set(told)) > 1 or things == "routers"
+    for status in set(told):
+        found = net.list(things, f"status={status}", by=cloud.admin)
+        assert {one["status"] for one in found} == {status} and len(found) == told.count(status)

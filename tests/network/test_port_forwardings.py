@@ -59,11 +59,18 @@ def test_servers_share_an_address(cloud: Cloud, net: Net, inside: Any, router: A
         ("", [web, name]),
         ("protocol=udp", [name]),
         ("external_port=80", [web]),
+        ("external_port_range=80:80", [web]),
+        ("external_port_range=53&external_port_range=80", [web, name]),
+        ("external_port_range=80:90&external_port_range=x:%C2%B2", []),
+        ("external_port=%C2%B2&external_port=99999999999999999999", []),
         ("internal_port_id=x", []),
     ):
         # they come by time and id, and these are of one moment
         listed = net.send("GET", f"{url}?{query}").json()["port_forwardings"]
         assert sorted(listed, key=lambda one: -one["external_port"]) == found, query
+    for key in ("external_port", "external_port_range"):
+        listed = net.send("GET", f"{url}?sort_key={key}").json()["port_forwardings"]
+        assert listed == [name, web]
     page = net.send("GET", f"{url}?limit=1&sort_key=protocol").json()
     assert page["port_forwardings"] == [web] and f"/{url}?" in page["port_forwardings_links"][0]["href"]
     assert net.send("GET", f"{url}/{web['id']}").json()["port_forwarding"] == web

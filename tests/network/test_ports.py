@@ -339,3 +339,13 @@ def test_the_networks_own_ports_go_with_their_owner_only(net: Net) -> None:
     net.subnet(network)
     [metadata] = net.list("ports", "device_owner=network:distributed")
     net.refused("DELETE", f"ports/{metadata['id']}", 409, "ServicePortInUse")
+
+
+def test_ports_are_found_by_how_they_got_their_addresses(net: Net) -> None:
+    network = net.network()
+    net.subnet(network, enable_dhcp=False)
+    bare, full = net.port(network, fixed_ips=[])["id"], net.port(network)["id"]
+    for allocation, id in (("none", bare), ("immediate", full)):
+        assert [one["id"] for one in net.list("ports", f"ip_allocation={allocation}")] == [id]
+    assert [one["id"] for one in net.list("ports", "sort_key=ip_allocation&sort_dir=desc")] == [bare, full]
+    assert net.list("ports", "ip_allocation=deferred") == []

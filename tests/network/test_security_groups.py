@@ -145,6 +145,8 @@ def test_what_is_said_in_more_than_one_way_is_kept_in_one(cloud: Cloud, net: Net
     )
     assert (everywhere["protocol"], everywhere["port_range_min"], everywhere["port_range_max"]) == ("tcp", None, None)
     assert (everywhere["remote_ip_prefix"], everywhere["normalized_cidr"]) == ("10.9.0.7/16", "10.9.0.0/16")
+    assert net.list("security-group-rules", "normalized_cidr=10.9.0.0/16") == [everywhere]
+    assert net.list("security-group-rules", "normalized_cidr=10.9.0.7/16") == []
     assert rule(net, group, remote_ip_prefix="10.1.1.1")["remote_ip_prefix"] == "10.1.1.1/32"
     for word in ("icmp", "icmpv6", "ipv6-icmp"):
         other = net.create("security_group", name=word)

@@ -251,6 +251,10 @@ def test_everybody_sees_the_subnets_of_a_way_out(cloud: Cloud, net: Net) -> None
             json={"subnet": {"name": "n"}},
         )
     net.refused("GET", "subnets?router:external=perhaps", 400, "HTTPBadRequest")
+    net.update("network", mine["network_id"], by=cloud.admin, shared=True)
+    for query, ids in (("true", {mine["id"]}), ("false", {public["id"]})):
+        assert {one["id"] for one in net.list("subnets", f"shared={query}", by=cloud.admin)} == ids
+    net.update("network", mine["network_id"], by=cloud.admin, shared=False)
     net.update("network", outside["id"], by=cloud.admin, **{"router:external": False})
     assert net.list("subnets", by=cloud.stranger) == []
     assert net.show("subnet", public["id"], by=cloud.admin)["router:external"] is False

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 import msgspec
-from sqlalchemy import JSON, Boolean, ColumnElement, Float, Integer, Select, select
+from sqlalchemy import JSON, Boolean, ColumnElement, Float, Integer, Label, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm.attributes import flag_modified
 
@@ -56,6 +56,7 @@ class Collection(Generic[T]):
     visible : condition that the caller sees a row, beside those of his own project
     filters : query parameter -> condition; columns named in ``columns`` are filters by themselves
     columns : API name -> column where both differ; every column may be filtered and sorted by, but those in ``private``
+    computed : API name -> expression to sort by, of what is shown but stands in no column; it sees the table's row
     read : False when the domain declares list and show itself
     """
 
@@ -82,6 +83,7 @@ class Collection(Generic[T]):
         visible: Callable[[Ctx], ColumnElement[bool]] | None = None,
         filters: Mapping[str, Filter] | None = None,
         columns: Mapping[str, str] | None = None,
+        computed: Mapping[str, ColumnElement[Any]] | None = None,
         private: Sequence[str] = ("seen_revision", "deleting"),
         read: bool = True,
     ) -> None:
@@ -89,6 +91,7 @@ class Collection(Generic[T]):
         self.one_path = f"{path}/{{{singular}_id}}"
         self._view, self._views = view, views
         self.rules, self.quota, self.visible = rules or Rules(), quota, visible
+        self.computed = {name: expression.label(f"by_{name}") for name, expression in (computed or {}).items()}
         self.wakes = table.__tablename__ if wakes is None else wakes
         self.filters, self.renamed, self.private = dict(filters or {}), dict(columns or {}), private
         policy.rule(self.rule("get"), self.rules.read)
@@ -192,21 +195,21 @@ class Collection(Generic[T]):
                 raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number of at least 0")
             limit = min(number, limit) if limit else number
         keys, directions = ctx.query.getlist("sort_key"), ctx.query.getlist("sort_dir")
+        known: dict[str, InstrumentedAttribute[Any] | Label[Any]] = {**self.sortable, **self.computed}
         sorts = []
         for at, key in enumerate(keys):
-            if key not in self.sortable:
-                raise BadRequest(
-                    f"Invalid input for sort_key: '{key}' is not one of {', '.join(sorted(self.sortable))}"
-                )
+            if key not in known:
+                raise BadRequest(f"Invalid input for sort_key: '{key}' is not one of {', '.join(sorted(known))}")
             direction = directions[at] if at < len(directions) else "asc"
             if direction not in ("asc", "desc"):
                 raise BadRequest(f"Invalid input for sort_dir: '{direction}' is not one of asc, desc")
-            sorts.append(Sort(self.sortable[key], direction == "desc"))
+            sorts.append(Sort(known[key], direction == "desc"))
         reverse = TRUTH.get(ctx.query.get("page_reverse", "false").lower(), False)
         return Page(limit, ctx.query.get("marker", ""), tuple(sorts), reverse)
 
     def list(self, ctx: Ctx) -> Answer:
         page, query = self.page(ctx), self.filtered(ctx, self.select(ctx))
+        query = query.add_columns(*(sort.column for sort in page.sorts if isinstance(sort.column, Label)))
         parts: list[bytes] = []
         ends: list[Json] = []
         count = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, false, or_
+from sqlalchemy import ColumnElement, Label, Row, Select, and_, false, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from wolke.core.errors import BadRequest
@@ -16,7 +16,7 @@ CHUNK = 1000  # rows in memory at a time when a list has no limit
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    column: InstrumentedAttribute[Any]
+    column: InstrumentedAttribute[Any] | Label[Any]  # each row has it by its key
     descending: bool = False
 
 

@@ -6,7 +6,7 @@ API:  https://docs.openstack.org/api-ref/network/v2/#floating-ips-floatingips
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 from sqlalchemy import ColumnElement, case, false, or_, select
@@ -50,6 +50,9 @@ quota("network", "floatingip", 50, rows_of(FloatingIp))
 
 
 # What the API takes and gives ---------------------------------------------------------------------------------------
+Unpublished = Literal[""]  # of floating IPs a name service outside would be told, and there is none
+
+
 class Create(CreateBody, kw_only=True):
     floating_network_id: str
     floating_ip_address: str | None = None
@@ -57,6 +60,8 @@ class Create(CreateBody, kw_only=True):
     port_id: str | None = None
     fixed_ip_address: str | None = None
     qos_policy_id: str | None = None
+    dns_name: Unpublished = ""
+    dns_domain: Unpublished = ""
 
 
 class Update(UpdateBody):
@@ -70,8 +75,10 @@ def status_of(one: Any) -> str:
     return "ACTIVE" if one.router_id and one.seen_revision else "DOWN"
 
 
+active = FloatingIp.router_id.is_not(None) & (FloatingIp.seen_revision > 0)
+
+
 def by_status(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
-    active = FloatingIp.router_id.is_not(None) & (FloatingIp.seen_revision > 0)
     return or_(
         false(), *({"ACTIVE": active, "DOWN": ~active}[value] for value in values if value in ("ACTIVE", "DOWN"))
     )
@@ -96,6 +103,8 @@ def views(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
             "status": status_of(one),
             "qos_policy_id": one.qos_policy_id,
             "qos_network_policy_id": inherited[one.floating_network_id],
+            "dns_name": "",
+            "dns_domain": "",
             "port_details": port_details(led[one.port_id]) if one.port_id in led else None,
             "port_forwardings": forwarded.get(one.id, []),
         }
@@ -126,6 +135,7 @@ floating_ips: Collection[FloatingIp] = Collection(
     "/v2.0/floatingips", "floatingip", "floatingips", FloatingIp, views=views, quota="floatingip", error=FloatingIPNotFound,
     title="Floating IP", create_guards={"floating_ip_address": policy.admin},
     private=("seen_revision", "deleting", "mac_address", "floating_port_id"), filters={"status": by_status},
+    computed={"status": case((active, "ACTIVE"), else_="DOWN")},
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType, structs
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, case, select, tuple_
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
@@ -123,10 +123,25 @@ def by_port(side: str) -> Any:
     return condition
 
 
+def by_range(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    """``external_port_range=``, as the attribute shows it, or a single port."""
+    spans = [value.partition(":") for value in values]
+    wanted = [(whole_number(first), whole_number(last if colon else first)) for first, colon, last in spans]
+    return tuple_(PortForwarding.external_first, PortForwarding.external_last).in_(
+        [one for one in wanted if None not in one]
+    )
+
+
 forwardings = Forwardings(
     "/v2.0/floatingips/{floatingip_id}/port_forwardings", "port_forwarding", "port_forwardings", PortForwarding, view,
     error=PortForwardingNotFound, title="Port Forwarding",
-    filters={"external_port": by_port("external"), "internal_port": by_port("internal")},
+    filters={
+        "external_port": by_port("external"), "internal_port": by_port("internal"), "external_port_range": by_range,
+    },
+    computed={
+        "external_port": case((PortForwarding.external_first == PortForwarding.external_last, PortForwarding.external_first)),
+        "external_port_range": PortForwarding.external_first,
+    },
     private=(
         "seen_revision", "deleting", "floating_ip_id", "external_first", "external_last", "internal_first", "internal_last",
         "project_id", "name",

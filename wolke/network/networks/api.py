@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, field
-from sqlalchemy import ColumnElement, delete, false, select, true
+from sqlalchemy import ColumnElement, String, case, cast, delete, false, or_, select
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
@@ -23,7 +23,7 @@ from wolke.core.work import Work, wake_all
 from wolke.network import dns, errors, hooks, rbac
 from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.lane import kind
-from wolke.network.networks.placing import checked_mtu, largest_mtu, place
+from wolke.network.networks.placing import checked_mtu, largest_mtu, place, refuse_other_wire, renumber
 from wolke.network.networks.rows import rows
 from wolke.network.networks.table import Network
 from wolke.network.owners import DHCP, FLOATING, GATEWAY, INTERFACE, METADATA
@@ -66,6 +66,9 @@ class Update(UpdateBody):
     is_default: bool | UnsetType = UNSET
     mtu: Mtu | UnsetType = UNSET
     port_security_enabled: bool | UnsetType = UNSET
+    network_type: str | UnsetType | None = field(name="provider:network_type", default=UNSET)
+    physical_network: Text255 | UnsetType | None = field(name="provider:physical_network", default=UNSET)
+    segmentation_id: Segment | UnsetType | None = field(name="provider:segmentation_id", default=UNSET)
     dns_domain: Text255 | UnsetType = UNSET
     qos_policy_id: Text255 | UnsetType | None = UNSET
 
@@ -121,10 +124,18 @@ def address_scopes(db: Session, ids: Sequence[str]) -> dict[tuple[str, int], str
 
 def failing(db: Session, ids: Sequence[str]) -> set[str]:
     """Those of networks not seen in OVN yet that OVN has refused. A network that waits its turn is usable: its wish stands."""
-    if not ids:
-        return set()
-    items = select(Work.id).where(Work.kind == "network", Work.id.in_(ids), Work.error != "")
-    return set(db.scalars(items))
+    return set(db.scalars(refused().where(Network.id.in_(ids)))) if ids else set()
+
+
+def refused() -> Any:
+    """Select of the ids of networks that OVN has refused and never had."""
+    query = select(Network.id).join(Work, Work.id == Network.id)
+    return query.where(Work.kind == "network", Work.error != "", Network.seen_revision == 0)
+
+
+def by_status(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    broken = Network.id.in_(refused())
+    return or_(false(), *({"ACTIVE": ~broken, "ERROR": broken}[one] for one in values if one in ("ACTIVE", "ERROR")))
 
 
 def visible(ctx: Ctx) -> ColumnElement[bool]:
@@ -188,8 +199,12 @@ networks = Networks(
         "provider:segmentation_id": "segmentation_id",
     },
     filters={
-        "status": lambda ctx, values: true() if "ACTIVE" in values else false(),
+        "status": by_status,
         "shared": rbac.shared_filter("network", Network),
+    },
+    computed={
+        "status": case((Network.id.in_(refused()), "ERROR"), else_="ACTIVE"),
+        "availability_zone_hints": cast(Network.availability_zone_hints, String),
     },
     create_guards=_operator | dict.fromkeys(_provider, rights.may_create),
     update_guards=_operator | _provider,
@@ -249,6 +264,9 @@ def only_default(db: Session, network: Network, external: bool) -> None:
 @networks.update
 def update(ctx: Ctx, network: Network, body: Update) -> None:
     networks.guard(ctx, "update", body, network)
+    refuse_other_wire(network, body.network_type, body.physical_network)
+    if body.segmentation_id and body.segmentation_id != network.segmentation_id:
+        renumber(ctx, network, body.segmentation_id)
     if body.shared is not UNSET:
         share(ctx, network, body.shared)
     if body.external is False and network.external:

@@ -7,13 +7,16 @@ import uuid
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from wolke.core.bodies import UNSET, UnsetType
 from wolke.core.config import Config
 from wolke.core.db import lock
 from wolke.core.http import Ctx
 from wolke.network import errors
 from wolke.network.networks.table import Network
 from wolke.network.segments import numbers
+from wolke.network.segments.table import Segment
 from wolke.network.zones import segments
+from wolke.network.zones.bodies import LARGEST_VLAN
 
 GENEVE_BYTES = 58  # outer Ethernet, IPv4 and UDP headers, Geneve with OVN's one option
 
@@ -50,7 +53,7 @@ def place(ctx: Ctx, network: Network, type: str, physical: str, segment: int) ->
         raise errors.InvalidInput("provider:physical_network specified for geneve network")
     if type == "flat" and segment:
         raise errors.InvalidInput("provider:segmentation_id specified for flat network")
-    if type == "vlan" and not 1 <= segment <= 4094:
+    if type == "vlan" and not 1 <= segment <= LARGEST_VLAN:
         raise errors.InvalidInput("provider:segmentation_id of a vlan network must be in the range (1 through 4094)")
     network.network_type, network.physical_network = type or "geneve", physical
     lock(ctx.db, "network/segments")
@@ -69,6 +72,44 @@ def place(ctx: Ctx, network: Network, type: str, physical: str, segment: int) ->
     if network.network_type == "geneve":
         numbers.refuse_taken(ctx.db, segment)
     network.segmentation_id = segment or (numbers.free_tunnel(ctx.db) if network.network_type == "geneve" else 0)
+
+
+def renumber(ctx: Ctx, network: Network, number: int) -> None:
+    """Give a VLAN network another VLAN of its physical network; its ports go with it.
+
+    Raises
+    ------
+    InvalidInput: it is no VLAN, a zone has drawn its number, or it has further segments; VlanIdInUse, ZoneConflict
+    """
+    physical = network.physical_network
+    if network.network_type != "vlan":
+        raise errors.InvalidInput("Only VLAN type networks can be updated.")
+    if zone := segments.named(ctx.db, physical):
+        raise errors.InvalidInput(f"provider:segmentation_id is drawn by zone {zone.name} and stays as it is")
+    if not 1 <= number <= LARGEST_VLAN:
+        raise errors.InvalidInput("provider:segmentation_id of a vlan network must be in the range (1 through 4094)")
+    lock(ctx.db, "network/segments")
+    its = ctx.db.scalars(select(Segment).where(Segment.network_id == network.id)).all()
+    if len(its) > 1:
+        raise errors.InvalidInput(
+            "Provider network attributes can be updated only in provider networks with a single segment."
+        )
+    segments.refuse_site_segment(ctx.db, physical, "vlan", number)
+    taken = (Network.network_type == "vlan") & (Network.physical_network == physical)
+    if ctx.db.scalar(select(Network.id).where(taken, Network.segmentation_id == number).limit(1)):
+        raise errors.VlanIdInUse(
+            f"Unable to create the network. The VLAN {number} on physical network {physical} is in use."
+        )
+    network.segmentation_id = its[0].segmentation_id = number
+
+
+def refuse_other_wire(network: Network, type: str | UnsetType | None, physical: str | UnsetType | None) -> None:
+    """Raises InvalidInput: an update names another type or another physical network than the network has."""
+    if type not in (UNSET, None, network.network_type) or (physical or "") not in ("", network.physical_network):
+        raise errors.InvalidInput(
+            "Plugin does not support updating the following provider network attributes: provider:network_type,"
+            " provider:physical_network"
+        )
 
 
 def largest_mtu(db: Session, config: Config, network: Network) -> int:

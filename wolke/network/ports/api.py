@@ -96,6 +96,7 @@ ports = Ports(
     ),
     columns={"binding:host_id": "host", "binding:vnic_type": "vnic_type"},
     filters=views.FILTERS,
+    computed=views.COMPUTED,
     private=("seen_revision", "deleting", "seen_up", "mac_learning", "shut"),
     create_guards=guards.CREATE,
     update_guards=guards.UPDATE,

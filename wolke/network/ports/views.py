@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, func, or_, select
+from sqlalchemy import ColumnElement, case, exists, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from wolke.core.collection import truth
@@ -176,7 +176,19 @@ def by_learning(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
     return learns.in_([truth("mac_learning_enabled", value) for value in values])
 
 
+def by_allocation(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    """``ip_allocation=``"""
+    meant = {"immediate": has_addresses, "none": ~has_addresses}
+    return or_(false(), *(meant[value] for value in values if value in meant))
+
+
+has_addresses = exists().where(FixedIp.port_id == Port.id)
+COMPUTED = {
+    "status": case((Port.device_owner == FLOATING, "N/A"), (Port.seen_up & ~Port.shut, "ACTIVE"), else_="DOWN"),
+    "ip_allocation": case((has_addresses, "immediate"), else_="none"),
+}
 FILTERS = {
+    "ip_allocation": by_allocation,
     "mac_learning_enabled": by_learning,
     "status": by_status,
     "fixed_ips": by_fixed_ips,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import false, select, true
+from sqlalchemy import false, literal, select, true
 from sqlalchemy.orm import Session
 
 from wolke.core import policy
@@ -39,7 +39,7 @@ routers: Collection[Router] = Collection(
     views=lambda ctx, found: views.views(ctx.db, found, lambda name: routers.sees(ctx, name)),
     create_guards=_operator, update_guards=_operator, show_guards=_operator,
     private=("seen_revision", "deleting", "gateway_port_id", "external_network_id"),
-    filters={"status": lambda ctx, values: true() if "ACTIVE" in values else false()},
+    filters={"status": lambda ctx, values: true() if "ACTIVE" in values else false()}, computed={"status": literal("ACTIVE")},
 )  # fmt: skip
 policy.rules({
     f"{place}:{attribute}": policy.admin

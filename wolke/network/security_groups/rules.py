@@ -73,6 +73,13 @@ def by_default(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
     return or_(*(within if one else ~within for one in asked))
 
 
+def by_cidr(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    """``normalized_cidr=``: whichever of its addresses a rule's prefix was given with."""
+    prefix = SecurityGroupRule.remote_ip_prefix
+    given = ctx.db.scalars(select(prefix).where(prefix.is_not(None)).distinct())
+    return prefix.in_([one for one in given if spec.normalized(one) in values])
+
+
 def visible(ctx: Ctx) -> ColumnElement[bool]:
     """Who may use a group may read what it says."""
     return rbac.visible(ctx, "security_group", SecurityGroupRule.security_group_id)
@@ -91,7 +98,7 @@ class Rules(Collection[SecurityGroupRule]):
 security_group_rules = Rules(
     "/v2.0/security-group-rules", "security_group_rule", "security_group_rules", SecurityGroupRule, views=views, wakes="",
     error=SecurityGroupRuleNotFound, title="Security group rule", quota="security_group_rule", visible=visible,
-    filters={"belongs_to_default_sg": by_default},
+    filters={"belongs_to_default_sg": by_default, "normalized_cidr": by_cidr},
 )  # fmt: skip
 
 

@@ -116,6 +116,11 @@ def by_external(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
     return Subnet.network_id.in_(select(Network.id).where(external))
 
 
+def by_shared(ctx: Ctx, values: list[str]) -> ColumnElement[bool]:
+    """Subnets of networks that are shared with the caller, or of the others."""
+    return Subnet.network_id.in_(select(Network.id).where(rbac.shared_filter("network", Network)(ctx, values)))
+
+
 def of_network(caller: Caller, target: Any) -> bool:
     """A member of the project that owns the network."""
     return policy.member(caller, target.network)
@@ -140,7 +145,7 @@ subnets = Subnets(
     views=views,
     quota="subnet",
     visible=visible,
-    filters={"router:external": by_external},
+    filters={"router:external": by_external, "shared": by_shared},
     rules=Rules(create=of_network),
     create_guards={"service_types": policy.admin},
     update_guards={"service_types": policy.admin},

@@ -108,6 +108,7 @@ class Trunks(Collection[Trunk]):
 trunks = Trunks(
     "/v2.0/trunks", "trunk", "trunks", Trunk, views=views, quota="trunk", wakes="", rules=Rules(), error=TrunkNotFound,
     filters={"status": by_status},
+    computed={"status": select(_status).where(Port.id == Trunk.port_id).correlate(Trunk).scalar_subquery()},
 )  # fmt: skip
 _get_subports = policy.rule("get_subports", policy.reader)
 
