@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.conftest import Cloud
 from tests.network.conftest import Net
+from wolke.network.ports.table import Port
 
 
 def sub(port: Any, tag: int, kind: str = "vlan") -> dict[str, Any]:
@@ -201,3 +203,16 @@ def test_a_tag_is_there_once_and_only_subports_are_removed(site: Site) -> None:
     answer = site.change(trunk, "remove", {"port_id": site.blue["id"]}, status=404)
     assert answer["NeutronError"]["type"] == "SubPortNotFound"
     assert site.change(trunk, "add") == site.net.show("trunk", trunk["id"])
+
+
+def test_one_trunk_s_subports_say_nothing_of_another_when_they_are_sorted(site: Site) -> None:
+    trunks = [site.trunk(sub(site.red, 100))["id"]]
+    others = [site.net.port(site.net.network()) for _ in range(2)]
+    trunks += [site.net.create("trunk", port_id=port["id"])["id"] for port in others]
+    with site.cloud.app.database.transaction() as db:
+        parents = [site.parent["id"], *(port["id"] for port in others)]
+        db.execute(update(Port).where(Port.id.in_(parents)).values(seen_up=True))
+    for direction, at in (("asc", -1), ("desc", 0)):
+        listed = site.net.list("trunks", f"sort_key=status&sort_dir={direction}")
+        assert sorted(one["status"] for one in listed) == ["ACTIVE", "ACTIVE", "BUILD"]
+        assert (listed[at]["id"], listed[at]["status"]) == (trunks[0], "BUILD")

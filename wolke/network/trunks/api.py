@@ -67,7 +67,8 @@ class SubPorts(Body):
 
 
 _child = aliased(Port)
-_missing = exists().where(Subport.trunk_id == Trunk.id, _child.id == Subport.port_id, _child.seen_up.is_(False))
+_unplugged = exists().where(Subport.trunk_id == Trunk.id, _child.id == Subport.port_id, _child.seen_up.is_(False))
+_missing = _unplugged.correlate(Trunk)  # of this trunk, however far outside it stands
 # ACTIVE once a host has plugged the parent and all subports; BUILD while subports are under way
 _status = case((Port.seen_up.is_(False), "DOWN"), (_missing, "BUILD"), else_="ACTIVE")
 
