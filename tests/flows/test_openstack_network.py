@@ -46,8 +46,10 @@ def test_networks_and_subnets(api: Api) -> None:
     api.openstack("subnet unset s4 --dns-nameserver 9.9.9.9", *route)
     assert api.shown("subnet show s4")["host_routes"] == []
     assert column(api.shown("subnet list --network pink --ip-version 6")) == {"s6"}
+    assert api.shown("subnet show public-v4")["router:external"] is True
     [used] = [row for row in api.shown("ip availability list") if row["Network Name"] == "pink"]
     assert used["Total IPs"] > 10 and used["Used IPs"] == 0
+    assert used["Total IPs in Allocation Pool"] < used["Total IPs in Subnet"]
     assert api.shown("ip availability show pink")["network_name"] == "pink"
     api.openstack("subnet delete s4 s6")
     api.openstack("network delete pink")
@@ -108,6 +110,22 @@ def test_security_groups(api: Api) -> None:
     api.openstack("security group delete shop")
 
 
+def test_what_new_security_groups_are(api: Api) -> None:
+    group = "security group default statefulness"
+    api.openstack("project create loose")
+    site = api.shown(f"{group} create --stateful")
+    made = api.shown(f"{group} create --stateless --project loose")
+    assert (site["project_id"], made["stateful"]) == (None, False)
+    assert column(api.shown(f"{group} list --project loose"), "ID") == {made["id"]}
+    assert api.shown("security group create plain")["stateful"] is True
+    assert api.shown("security group create plain --project loose")["stateful"] is False
+    api.openstack(f"{group} set {made['id']} --stateful")
+    assert api.shown(f"{group} show {made['id']}")["stateful"] is True
+    assert "already exists for project" in api.openstack(f"{group} create --stateless --project loose", fails=True)
+    api.openstack(f"{group} delete {made['id']} {site['id']}")
+    assert api.shown(f"{group} list") == []
+
+
 def test_routers_and_floating_ips(api: Api) -> None:
     api.openstack("network create inside")
     api.openstack("subnet create in4 --network inside --subnet-range 10.7.0.0/24")
@@ -145,6 +163,11 @@ def test_routers_and_floating_ips(api: Api) -> None:
 
 def test_quotas_agents_extensions(api: Api) -> None:
     api.openstack("project create small")
+    api.openstack("network create first --project small")
+    refused = api.openstack("quota set small --networks 0", fails=True)
+    assert "Quota limit 0 for network must be greater than or equal to already used 1" in refused
+    api.openstack("quota set small --networks 0 --force")
+    api.openstack("network delete first")
     api.openstack("quota set small --networks 3 --floating-ips 1 --secgroup-rules 7")
     shown = {row["Resource"].replace("_", "-"): row["Limit"] for row in api.shown("quota show --network small")}
     assert (shown["networks"], shown["floating-ips"], shown["security-group-rules"]) == (3, 1, 7)
