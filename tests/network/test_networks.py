@@ -348,7 +348,7 @@ def test_availability_zones_are_found_by_what_they_say(net: Net) -> None:
 
     assert found("") == ["network", "router"] == found("name=nova&state=available")
     assert found("resource=router") == ["router"] and found("resource=router&resource=network") == ["network", "router"]
-    assert found("name=mars") == found("state=unavailable") == []
+    assert found("name=mars") == found("state=unavailable") == found("name=mars&resource=router") == []
     assert net.list("availability_zones", "resource=router&fields=name") == [{"name": "nova"}]
     net.refused("GET", "availability_zones?colour=red", 400, "HTTPBadRequest")
 

@@ -77,8 +77,9 @@ def availabilities(ctx: Ctx, ids: Sequence[str] | None = None) -> list[Json]:
         elif name not in Collection.reserved:
             raise BadRequest(f"['{name}'] is invalid attribute for filtering")
     if ids is not None:
-        query, subnets = query.where(Network.id.in_(ids)), subnets.where(Subnet.network_id.in_(ids))
-        used = used.where(FixedIp.network_id.in_(ids))
+        query = query.where(Network.id.in_(ids))
+    asked = query.with_only_columns(Network.id).order_by(None)
+    subnets, used = subnets.where(Subnet.network_id.in_(asked)), used.where(FixedIp.network_id.in_(asked))
     taken: dict[str, list[str]] = {}
     for subnet_id, address in ctx.db.execute(used):
         taken.setdefault(subnet_id, []).append(address)
@@ -125,7 +126,7 @@ def list_zones(ctx: Ctx) -> Json:
     ctx.require(zones, policy.Target(None))
     found = [{"name": ZONE, "resource": one, "state": "available"} for one in ("network", "router")]
     for name in ctx.query:
-        if name in found[0]:
+        if name in ("name", "resource", "state"):
             found = [one for one in found if one[name] in ctx.query.getlist(name)]
         elif name not in Collection.reserved:
             raise BadRequest(f"['{name}'] is invalid attribute for filtering")
