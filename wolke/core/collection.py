@@ -91,9 +91,9 @@ class Collection(Generic[T]):
         self.one_path = f"{path}/{{{singular}_id}}"
         self._view, self._views = view, views
         self.rules, self.quota, self.visible = rules or Rules(), quota, visible
-        self.computed = {name: expression.label(f"by_{name}") for name, expression in (computed or {}).items()}
         self.wakes = table.__tablename__ if wakes is None else wakes
         self.filters, self.renamed, self.private = dict(filters or {}), dict(columns or {}), private
+        self.computed = {name: one.label(f"by_{name}") for name, one in (computed or {}).items()}
         policy.rule(self.rule("get"), self.rules.read)
         if read:
             self.service.call("GET", path, rule=self.rule("get"), summary=f"List {plural}")(self.list)
@@ -190,8 +190,7 @@ class Collection(Generic[T]):
     def page(self, ctx: Ctx) -> Page:
         limit, asked = self.max_limit, ctx.query.get("limit")
         if asked is not None:
-            number = whole_number(asked)
-            if number is None:
+            if (number := whole_number(asked)) is None:
                 raise BadRequest(f"Invalid input for limit: '{asked}' is not a whole number of at least 0")
             limit = min(number, limit) if limit else number
         keys, directions = ctx.query.getlist("sort_key"), ctx.query.getlist("sort_dir")
@@ -209,7 +208,6 @@ class Collection(Generic[T]):
 
     def list(self, ctx: Ctx) -> Answer:
         page, query = self.page(ctx), self.filtered(ctx, self.select(ctx))
-        query = query.add_columns(*(sort.column for sort in page.sorts if isinstance(sort.column, Label)))
         parts: list[bytes] = []
         ends: list[Json] = []
         count = 0
@@ -232,10 +230,9 @@ class Collection(Generic[T]):
 
     def seen(self, ctx: Ctx, id: str) -> Any:
         """The row of a thing that the caller may see. Raises NotFound."""
-        row = ctx.db.execute(self.select(ctx).where(self.table.id == id)).first()
-        if row is None:
-            raise self.missing(id)
-        return row
+        if row := ctx.db.execute(self.select(ctx).where(self.table.id == id)).first():
+            return row
+        raise self.missing(id)
 
     def find(self, ctx: Ctx, id: str, rule: str) -> T:
         """The object for a rule: unknown or invisible is NotFound, visible but not allowed is Forbidden."""

@@ -64,6 +64,7 @@ def rows(db: Session, query: Select[Any], table: Any, page: Page) -> Iterator[Se
     BadRequest: the marker is not in the list
     """
     sorts = [*page.sorts, Sort(table.id)] if not any(sort.column.key == "id" for sort in page.sorts) else [*page.sorts]
+    query = query.add_columns(*(sort.column for sort in sorts if isinstance(sort.column, Label)))
     ordered = query.order_by(*(_order(sort, page.reverse) for sort in sorts))
     last: Row[Any] | None = None
     if page.marker:
