@@ -17,11 +17,11 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from wolke.compute.service import Collection, compute, links, rule
 from wolke.core import policy
 from wolke.core.bodies import Body
-from wolke.core.collection import TRUTH
 from wolke.core.db import Base, Json, Resource
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
 from wolke.core.paging import whole_number
+from wolke.core.parameters import TRUTH
 from wolke.core.versions import Since
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 import msgspec
-from sqlalchemy import JSON, Boolean, ColumnElement, Float, Integer, Label, Select, select
+from sqlalchemy import JSON, ColumnElement, Label, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm.attributes import flag_modified
 
@@ -23,10 +23,10 @@ from wolke.core.errors import BadRequest, NotFound
 from wolke.core.events import difference
 from wolke.core.http import Answer, Ctx, Handler, Service
 from wolke.core.paging import Page, Sort, rows, whole_number
+from wolke.core.parameters import TRUTH, converted
 
 T = TypeVar("T", bound=Resource)
 Filter = Callable[[Ctx, list[str]], ColumnElement[bool]]
-TRUTH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,28 +380,3 @@ class Collection(Generic[T]):
 def _body_of(function: Callable[..., Any]) -> Any:
     """The annotation of a handler's ``body``."""
     return get_type_hints(function, include_extras=True)["body"]
-
-
-def converted(name: str, column: InstrumentedAttribute[Any], value: str) -> Any:
-    """A query parameter's text as a value of the column. Raises BadRequest, naming the parameter."""
-    kind = column.type
-    try:
-        if isinstance(kind, Boolean):
-            return truth(name, value)
-        if isinstance(kind, Integer):
-            number = int(value)
-            if number.bit_length() > 63:
-                raise ValueError("more than a column holds")
-            return number
-        if isinstance(kind, Float):
-            return float(value)
-    except ValueError as error:
-        raise BadRequest(f"Invalid input for {name}: '{value}' is not a number") from error
-    return value
-
-
-def truth(name: str, value: str) -> bool:
-    """What a query parameter's text says. Raises BadRequest, naming the parameter."""
-    if value.lower() not in TRUTH:
-        raise BadRequest(f"Invalid input for {name}: '{value}' is not true or false")
-    return TRUTH[value.lower()]

@@ -19,11 +19,11 @@ from wolke.compute.hosts_table import Host
 from wolke.compute.servers.table import Server
 from wolke.compute.service import compute, next_link, rule
 from wolke.core import policy
-from wolke.core.collection import TRUTH
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Ctx
 from wolke.core.paging import whole_number
+from wolke.core.parameters import TRUTH
 
 NO_USAGE = (2, 88)  # from here on placement tells what is used, not this API
 MAX_LIMIT = 1000

@@ -18,10 +18,10 @@ from wolke.compute.hosts_table import Host
 from wolke.compute.servers.history import instant
 from wolke.compute.servers.status import KNOWN, where, with_status
 from wolke.compute.servers.table import Server, ServerPort
-from wolke.core.collection import TRUTH
 from wolke.core.errors import BadRequest, Forbidden
 from wolke.core.http import Ctx
 from wolke.core.paging import Sort, whole_number
+from wolke.core.parameters import TRUTH
 from wolke.network.ports.table import FixedIp
 
 Condition = ColumnElement[bool]

@@ -12,10 +12,11 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from wolke.core import metrics, policy
-from wolke.core.collection import Rules, truth
+from wolke.core.collection import Rules
 from wolke.core.db import Json, iso
 from wolke.core.http import Ctx
 from wolke.core.paging import Page, Sort
+from wolke.core.parameters import truth
 from wolke.network import hooks
 from wolke.network.drift.table import NORTHBOUND, Drift
 from wolke.v1 import Collection

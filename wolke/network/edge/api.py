@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from wolke.audit.api import moment
 from wolke.core import policy
-from wolke.core.collection import truth
 from wolke.core.db import Json, iso
 from wolke.core.errors import BadRequest
 from wolke.core.events import Event
 from wolke.core.http import Answer, Ctx
+from wolke.core.parameters import truth
 from wolke.network.edge.table import EdgeOpening
 from wolke.network.edge.traffic import Counters, counted
 from wolke.network.edge.ways import KINDS, PREFIX, Way, ways

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, exists, false, func, or_, select
 from sqlalchemy.orm import Session
 
-from wolke.core.collection import truth
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
+from wolke.core.parameters import truth
 from wolke.network import dns
 from wolke.network.networks.table import Network
 from wolke.network.owners import FLOATING

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from wolke.core import policy
-from wolke.core.collection import TRUTH
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Ctx
+from wolke.core.parameters import TRUTH
 from wolke.network.qos.rules import MARKS, MOST
 from wolke.network.qos.table import BANDWIDTH, DSCP, EGRESS, INGRESS
 from wolke.network.service import network

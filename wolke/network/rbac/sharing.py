@@ -17,10 +17,10 @@ from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
-from wolke.core.collection import truth
 from wolke.core.db import Resource
 from wolke.core.errors import Conflict
 from wolke.core.http import Ctx
+from wolke.core.parameters import truth
 from wolke.network.rbac.table import EVERYBODY, SHARED, RbacPolicy
 from wolke.network.service import Collection
 

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, or_, select
 
 from wolke.core.bodies import UNSET, Text255, UnsetType
-from wolke.core.collection import truth
 from wolke.core.db import Json
 from wolke.core.errors import BadRequest, Conflict, NotFound
 from wolke.core.http import Ctx
+from wolke.core.parameters import truth
 from wolke.core.quota import quota, rows_of
 from wolke.network import rbac
 from wolke.network.security_groups import spec

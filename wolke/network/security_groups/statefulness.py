@@ -13,7 +13,7 @@ from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.core import policy
-from wolke.core.bodies import Body, Text255
+from wolke.core.bodies import Body, Text255, take_over
 from wolke.core.collection import Rules
 from wolke.core.db import Json, Resource, lock
 from wolke.core.errors import BadRequest, Conflict, NotFound
@@ -120,12 +120,9 @@ def new(ctx: Ctx, body: Create) -> DefaultStatefulness:
 def update(ctx: Ctx, whole: Any) -> Json:
     """Change whether new groups are stateful; groups that are there stay as they are."""
     setting = settings.find(ctx, settings.id_in(ctx), updating)
-    before, body = view(setting), inside(whole)
-    if body.stateful is not UNSET:
-        setting.stateful = body.stateful
-    ctx.db.flush()
-    settings.compare(ctx, setting, before, view(setting))
-    return settings.enclose(ctx, view(setting))
+    was = settings.shown(ctx, setting), setting.revision
+    take_over(setting, inside(whole), "stateful")
+    return settings.enclose(ctx, settings.outcome(ctx, setting, *was))
 
 
 @settings.delete

@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 from wolke.core import policy
 from wolke.core.auth import Caller
 from wolke.core.bodies import Body, Text255, take_over
-from wolke.core.collection import Rules, converted
+from wolke.core.collection import Rules
 from wolke.core.db import Json, lock
 from wolke.core.errors import BadRequest
 from wolke.core.http import Ctx
+from wolke.core.parameters import converted
 from wolke.core.quota import quota, rows_of
 from wolke.core.work import wake_all
 from wolke.network import errors, rbac
