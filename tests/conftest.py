@@ -74,6 +74,9 @@ class FakeHosts:
         self.names = [one for one in self.names if one != name]
         return known
 
+    def flows(self, priorities: range) -> dict[str, str]:
+        return {}
+
 
 class Cloud:
     """The control plane and a client for each persona: ``cloud.member.get("/network/v2.0/ports")``."""

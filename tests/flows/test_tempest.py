@@ -16,8 +16,8 @@ from tests.flows.tempest import Target, names, target_at, tempest
 
 pytestmark = [pytest.mark.flows, pytest.mark.timeout(1800)]
 SETTINGS = "lockout_failure_attempts = 3\nlockout_seconds = 5\nunique_last_password_count = 2"
-# What belongs to extensions that this API does not announce: nothing is scheduled to agents, OVN counts nothing by prefix
-ABSENT = ("test_dhcp_agent_scheduler", "test_metering_extensions")
+# What belongs to extensions that this API does not announce: nothing is scheduled to agents
+ABSENT = ("test_dhcp_agent_scheduler",)
 # What needs a host, or the very list of extensions that ``target`` has to bend; ``tests/real`` has them
 HOSTS = ("test_routers_dvr", "PortsAdminExtendedAttrs", "test_list_show_extensions")
 

@@ -22,4 +22,4 @@ def test_what_is_announced_is_neutron_s_or_named_as_ours():
 def test_clients_are_told_the_announced_ones(cloud):
     told = {one["alias"] for one in cloud.reader.get("/network/v2.0/extensions").json()["extensions"]}
     assert told == EXTENSIONS.keys()
-    assert cloud.reader.get("/network/v2.0/extensions/metering").status_code == 404
+    assert cloud.reader.get("/network/v2.0/extensions/vpnaas").status_code == 404

@@ -1,7 +1,7 @@
 """The agent's own HTTPS listener: console log and screen of this host's guests, for the control plane only.
 
 ``GET /healthz``; ``GET /servers/{id}/console?lines=N`` text; ``GET /servers/{id}/vnc`` a websocket that carries RFB;
-``GET /counters`` and ``GET /conversations``: what goes through the host's switch, JSON.
+``GET /counters``, ``GET /meters`` and ``GET /conversations``: what goes through the host's switch, JSON.
 Whoever connects must bear a certificate of our authority with the common name ``wolke-control``.
 """
 
@@ -96,7 +96,10 @@ class Listener:
             return response(HTTPStatus.OK, text)
         if VNC.fullmatch(url.path):
             return None
-        if told := {"/counters": self.traffic.counters, "/conversations": self.traffic.conversations}.get(url.path):
+        answers = {
+            "/counters": self.traffic.counters, "/meters": self.traffic.meters, "/conversations": self.traffic.conversations,
+        }  # fmt: skip
+        if told := answers.get(url.path):
             try:
                 return response(HTTPStatus.OK, await asyncio.to_thread(told))
             except DriverError as error:

@@ -28,6 +28,13 @@ failing = Gauge("wolke_work_failing", "Work items whose last attempt failed", ["
 drift = Counter("wolke_drift", "Things found other than they should be", ["place", "kind"], registry=registry)
 standing = Gauge("wolke_drift_standing", "Things that are other than they should be now", ["place"], registry=registry)
 
+metered_packets = Gauge(
+    "wolke_metering_packets", "Packets that a label has counted", ["label", "router", "direction"], registry=registry
+)
+metered_bytes = Gauge(
+    "wolke_metering_bytes", "Bytes that a label has counted", ["label", "router", "direction"], registry=registry
+)
+
 
 # What is looked up in the database for each page; whoever has such figures adds a function here.
 measures: list[Callable[[Session], None]] = []

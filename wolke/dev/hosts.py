@@ -95,6 +95,9 @@ class FakeSouthbound:
         self.names = [one for one in self.names if one != name]
         return known
 
+    def flows(self, priorities: range) -> dict[str, str]:
+        return {}
+
 
 class ReadySwitch(VirtualSwitch):
     """A virtual switch that has every flow in place at once."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from wolke.drivers.flows import asked
 from wolke.drivers.rows import Unavailable
 
 SECONDS = 60
+METERS = range(10000, 10600)  # priorities of policies that are there to count; no other flow has one of them
 MOST_CONVERSATIONS = 200_000
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 Count = tuple[int, int]  # packets, bytes
@@ -29,6 +31,10 @@ FLOW = re.compile(
     r"table=(?P<table>\d+), n_packets=(?P<packets>\d+), n_bytes=(?P<bytes>\d+),.*? priority=\d+,(?P<match>\S*) actions=(?P<actions>.*)"
 )
 MATCHED = re.compile(r"\b(?P<name>metadata|nw_dst|nw_src|ipv6_dst|ipv6_src)=(?P<value>[^, ]+)")
+METER = re.compile(
+    r"cookie=0x(?P<cookie>[0-9a-f]+), duration=(?P<age>[\d.]+)s, .*?n_packets=(?P<packets>[1-9]\d*), n_bytes=(?P<bytes>\d+),"
+    r".*? priority=(?P<priority>\d+),"
+)
 NAT = re.compile(r"\bnat(?:\((?P<what>src|dst)=(?P<address>[0-9a-f.:]+)\)|\))")
 ENDS = (
     r"src=(?P<{0}src>[^,]+),dst=(?P<{0}dst>[^,]+)"
@@ -45,11 +51,15 @@ class Traffic:
 
     def counters(self) -> str:
         """JSON: ``{"in": {address or prefix: [packets, bytes]}, "out": {address: ...}, "ports": {port: [in, ..., out, ...]}}``."""
-        flows = self._told("ovs-ofctl", "--no-names", "dump-flows", f"unix:{self.ovs}/{self.bridge}.mgmt")
+        flows = self._flows()
         database = f"--db=unix:{self.ovs}/db.sock"
         words = ("ovs-vsctl", database, "--format=json", "--columns=external_ids,statistics", "list", "Interface")
         inward, outward = counted(flows.splitlines())
         return json.dumps({"in": inward, "out": outward, "ports": of_ports(json.loads(self._told(*words)))})
+
+    def meters(self) -> str:
+        """JSON: ``{cookie: [packets, bytes, born]}`` of flows that count, where they have counted; ``born`` on the host's own clock."""
+        return json.dumps(metered(self._flows().splitlines(), time.monotonic()))
 
     def conversations(self) -> str:
         """JSON: a list of [protocol, source, destination, its ports, and the same of what comes back]."""
@@ -62,6 +72,9 @@ class Traffic:
             if len(found) >= MOST_CONVERSATIONS:
                 break
         return json.dumps(sorted(found, key=str))
+
+    def _flows(self) -> str:
+        return self._told("ovs-ofctl", "--no-names", "dump-flows", f"unix:{self.ovs}/{self.bridge}.mgmt")
 
     def _told(self, *words: str) -> str:
         try:
@@ -101,6 +114,18 @@ def counted(lines: Iterable[str]) -> tuple[dict[str, Count], dict[str, Count]]:
             before = outward.get(outer, (0, 0))
             outward[outer] = added([before, most(tables.values())])
     return {address: most(tables.values()) for address, tables in inward.items()}, outward
+
+
+def metered(lines: Iterable[str], now: float) -> dict[str, tuple[int, int, float]]:
+    """Packets, bytes and time of birth (seconds) of each logical flow that counts, by the cookie that its flows bear."""
+    found: dict[str, tuple[int, int, float]] = {}
+    for line in lines:
+        flow = METER.search(line)
+        if flow and int(flow["priority"]) in METERS:
+            packets, size, born = found.get(flow["cookie"], (0, 0, 0.0))
+            born = max(born, round(now - float(flow["age"]), 1))
+            found[flow["cookie"]] = (packets + int(flow["packets"]), size + int(flow["bytes"]), born)
+    return found
 
 
 def most(tables: Iterable[list[Count]]) -> Count:

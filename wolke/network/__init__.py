@@ -30,6 +30,10 @@ from wolke.network.floating_ips import rows as floating_ip_rows
 from wolke.network.lane import SWEEP, Site, northbound_lanes
 from wolke.network.logs import api as logs
 from wolke.network.logs import rows as log_rows
+from wolke.network.metering import api as metering
+from wolke.network.metering import counting as metering_counting
+from wolke.network.metering import labels as metering_labels
+from wolke.network.metering import rules as metering_rules
 from wolke.network.ndp_proxies import api as ndp_proxies
 from wolke.network.ndp_proxies import rows as ndp_proxy_rows
 from wolke.network.networks import api as networks
@@ -80,6 +84,7 @@ CALLS = (
 WAYS_IN = (forwardings, pools, ndp_proxies, ndp_proxy_rows, auto_allocated)
 ZONES = (zones, zone_grants, zone_stretches)
 CARDS = (qos_policies, qos_rules, qos_rule_types, trunks, port_bindings)
+METERING = (metering_labels, metering_rules, metering)
 PROOF = (reachability, drift, topology)
 SHARED = (rbac_policies, address_groups, templates, statefulness, logs)
 ROWS = (security_group_rows, log_rows, router_rows, floating_ip_rows)
@@ -105,6 +110,7 @@ def lanes(app: App) -> list[Lane]:
         doorman_exceptions.Expiry(app.database),
         EdgeWatch(),
         AnnouncementWatch(),
+        metering_counting.lane(app),
         *chassis_lanes(hosts, app.config.host_timeout_seconds),
     ]
 

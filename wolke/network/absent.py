@@ -44,9 +44,6 @@ REASONS: dict[str, tuple[str, ...]] = {
     " port (ingress_policing_kpkts_rate) passed every packet when measured; a meter by hand in br-int held, but nothing would keep it.": (
         "qos-pps",
     ),
-    "Traffic is counted where it leaves: /wolke/v1/edge. OVN has no counters by prefix.": (
-        "metering", "metering_source_and_destination_fields",
-    ),
     "Isolation inside a network is what security groups do.": ("pvlan",),
     "No subnet is bound to a segment: OVN's switches are everywhere. Zones stretch a network over another wire.": (
         "multi-provider", "segment", "segments-peer-subnet-host-routes", "standard-attr-segment", "subnet-segmentid-enforce",

@@ -59,6 +59,8 @@ EXTENSIONS = {
     "l3-port-ip-change-not-allowed": "Prevent L3 router ports IP address change extension",
     "mac-learning": "MAC Learning",
     "logging": "Logging API Extension",
+    "metering": "Neutron Metering",
+    "metering_source_and_destination_fields": "Neutron Metering with source and destination filtering",
     "net-mtu": "Network MTU",
     "net-mtu-writable": "Network MTU (writable)",
     "network-ip-availability": "Network IP Availability",

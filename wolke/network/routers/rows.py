@@ -19,6 +19,7 @@ from wolke.network import guard, names
 from wolke.network.address_scopes.effect import policies
 from wolke.network.chassis import Chassis
 from wolke.network.lane import Site, kind
+from wolke.network.metering import rows as metering
 from wolke.network.routers.advertisements import advertisement
 from wolke.network.routers.legs import Leg, gateways_first, legs_of
 from wolke.network.routers.placement import candidates
@@ -31,11 +32,13 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     routers = db.execute(select(Router.__table__).where(Router.id.in_(ids))).all()
     legs = legs_of(db, [router.id for router in routers])
     chassis = db.execute(select(Chassis.__table__)).all()
+    meters = metering.meters_of(db, routers)
     made = []
     for router in routers:
         own, *others = router_rows(router, legs[router.id], chassis, site.config)
         guarded, guards = guard.of_router(router.id, own.owner, site)
         made += [replace(own, columns={**own.columns, **guarded}), *others, *guards]
+        made += [metering.row(one, own.owner) for one in meters.get(router.id, ())]
     return made
 
 

@@ -1,0 +1,137 @@
+"""Metering labels with packets: known numbers by source NAT and by floating IP, in both directions, on two hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from time import time
+from typing import Any
+
+import pytest
+
+from tests.real.tenants import Server, Tenant, pings
+from wolke.lab import Lab, wait_for
+from wolke.lab.wires import OUTSIDE
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+SECONDS = 120  # samples are taken every half minute
+WORLD = OUTSIDE[4].partition("/")[0]
+FRAME = 98  # bytes of a ping with its Ethernet header
+PING = {"protocol": "icmp"}
+FIGURES = ("packets_in", "packets_out", "bytes_in", "bytes_out")
+
+
+class Scene:
+    """Three servers behind a router: one on each host that goes out by source NAT, and one that has a floating IP."""
+
+    def __init__(self, lab: Lab, red: Tenant) -> None:
+        self.lab, self.red = lab, red
+        self.network = red.network("10.0.0.0/24")
+        self.router = red.router(self.network)
+        group = red.group(PING)
+        self.near, self.quiet = self.server(1, "10.0.0.10", group), self.server(1, "10.0.0.11", group)
+        self.far = self.server(2, "10.0.0.12", group)
+        self.named = self.server(2, "10.0.0.13", group)
+        floating = red.create("floatingip", floating_network_id=red.public["id"], port_id=self.named.port["id"])
+        self.address: str = floating["floating_ip_address"]
+        self.labels: list[str] = []
+
+    def server(self, host: int, address: str, group: dict[str, Any]) -> Server:
+        return self.red.server(self.network, host, group, fixed_ips=[{"ip_address": address}])
+
+    def make(self, kind: str, **body: Any) -> str:
+        path = f"/network/v2.0/metering/{kind.replace('_', '-')}s"
+        reply = self.red.admin.client.post(path, json={kind: body})
+        assert reply.is_success, reply.text
+        return str(reply.json()[kind]["id"])
+
+    def label(self, *rules: tuple[str, dict[str, Any]], **body: Any) -> str:
+        id = self.make("metering_label", name="real", project_id=self.router["project_id"], **body)
+        self.labels.append(id)
+        for direction, rule in rules:
+            self.make("metering_label_rule", metering_label_id=id, direction=direction, **rule)
+        return id
+
+    def told(self, label: str) -> Any:
+        [found] = self.red.admin.get("/wolke/v1/metering", label_id=label)["metering"]
+        return found
+
+    def figures(self, label: str) -> list[int]:
+        told = self.told(label)
+        return [told[name] for name in FIGURES]
+
+    def sampled(self) -> None:
+        """Returns after a sample that began later than this call; a label that comes and goes has one taken."""
+        for _ in range(2):  # the first one may have been under way
+            since = time()
+            assert wait_for(lambda since=since: self.nudged() > since, SECONDS, every=1)
+
+    def nudged(self) -> float:
+        self.red.admin.client.delete(f"/network/v2.0/metering/metering-labels/{self.make('metering_label')}")
+        return datetime.fromisoformat(self.told(self.labels[0])["counted_at"]).timestamp()
+
+    def counts(self, label: str, wanted: list[int]) -> None:
+        """Exactly these figures, and no more after another sample."""
+        assert wait_for(lambda: self.figures(label) == wanted, SECONDS, every=1), f"{self.figures(label)}, not {wanted}"
+        self.sampled()
+        assert self.figures(label) == wanted
+
+    def end(self) -> None:
+        for id in self.labels:
+            self.red.admin.client.delete(f"/network/v2.0/metering/metering-labels/{id}")
+
+
+@pytest.fixture
+def scene(lab: Lab, tenant: Callable[[str], Tenant]) -> Iterator[Scene]:
+    made = Scene(lab, tenant("metered"))
+    yield made
+    made.end()
+
+
+def send(node: Any, address: str, count: int) -> None:
+    """So many pings, each of which is answered."""
+    said = node.run(["ping", "-c", str(count), "-i", "0.05", "-W", "2", address]).stdout
+    assert f"{count} packets transmitted, {count} received" in said, said
+
+
+def pinged(before: list[int], inward: int, outward: int) -> list[int]:
+    """Figures after so many more pings in each direction."""
+    return [one + more for one, more in zip(before, (inward, outward, inward * FRAME, outward * FRAME), strict=True)]
+
+
+def test_each_label_counts_its_own(lab: Lab, scene: Scene) -> None:
+    everything = {"remote_ip_prefix": "0.0.0.0/0"}
+    quiet = {"remote_ip_prefix": "10.0.0.11", "excluded": True}
+    most = scene.label(*((direction, one) for direction in ("ingress", "egress") for one in (everything, quiet)))
+    pair = scene.label(
+        ("egress", {"source_ip_prefix": "10.0.0.10", "destination_ip_prefix": WORLD}),
+        ("ingress", {"source_ip_prefix": f"{WORLD}/31"}),
+    )
+    asks = [(one.guest, WORLD) for one in (scene.near, scene.far, scene.quiet)] + [(lab.internet, scene.address)]
+    for node, address in asks:
+        assert wait_for(lambda node=node, address=address: pings(node, address), SECONDS)
+    assert wait_for(lambda: all(scene.figures(pair)) and all(scene.figures(most)), SECONDS, every=1)
+    scene.sampled()
+    before = {label: scene.figures(label) for label in (most, pair)}
+
+    send(scene.near.guest, WORLD, 10)  # by source NAT, from either host
+    send(scene.far.guest, WORLD, 20)
+    send(scene.quiet.guest, WORLD, 40)  # excluded
+    send(lab.internet, scene.address, 80)  # by the floating IP, on the guest's own host
+    send(scene.near.guest, scene.far.address(), 5)  # passes no gateway
+    after = {most: pinged(before[most], 10 + 20 + 80, 10 + 20 + 80), pair: pinged(before[pair], 10 + 20 + 40, 10)}
+    for label, figures in after.items():
+        scene.counts(label, figures)
+
+    for host in ("h1", "h2"):
+        lab.kill(f"{host}/ovn-controller")
+        lab.start(f"{host}/ovn-controller")
+    for node, address in asks:
+        assert wait_for(lambda node=node, address=address: pings(node, address), SECONDS)
+    scene.sampled()
+    for label, figures in after.items():
+        assert all(now >= then for now, then in zip(scene.figures(label), figures, strict=True)), "they never decrease"
+    calm = scene.figures(most)
+    send(scene.far.guest, WORLD, 7)
+    send(lab.internet, scene.address, 3)
+    scene.counts(most, pinged(calm, 10, 10))

@@ -1,0 +1,1 @@
+"""Metering: labels that count what passes the gateways of routers."""
