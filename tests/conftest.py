@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -74,7 +74,7 @@ class FakeHosts:
         self.names = [one for one in self.names if one != name]
         return known
 
-    def flows(self, priorities: range) -> dict[str, str]:
+    def flows(self, priorities: Sequence[range]) -> dict[str, str]:
         return {}
 
 

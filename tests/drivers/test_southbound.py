@@ -68,11 +68,11 @@ def test_a_host_that_is_gone_is_forgotten_and_no_other(server: OvsdbServer, sout
 
 
 def test_logical_flows_are_looked_up_by_priority(server: OvsdbServer, south: Southbound) -> None:
-    for priority, match in ((9999, "a"), (10000, "b"), (10599, "c"), (10600, "d")):
+    for priority, match in ((9999, "a"), (10000, "b"), (10599, "c"), (10600, "d"), (20000, "e")):
         row = {"pipeline": "ingress", "table_id": 13, "priority": priority, "match": match, "actions": "next;"}
         server.transact({"op": "insert", "table": "Logical_Flow", "row": row})
-    found = south.flows(range(10000, 10600))
-    assert sorted(found.values()) == ["b", "c"]
+    found = south.flows((range(10000, 10600), range(20000, 20001)))
+    assert sorted(found.values()) == ["b", "c", "e"]
     asked = {"op": "select", "table": "Logical_Flow", "where": [["match", "==", "b"]], "columns": ["_uuid"]}
     [uuid] = [row["_uuid"][1] for row in server.transact(asked)[0]["rows"]]
     assert found[f"{int(uuid[:8], 16):x}"] == "b"

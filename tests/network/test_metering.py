@@ -168,14 +168,14 @@ def test_policies_follow_labels_and_gateways(net: Net, public: Any) -> None:
     rule(net, one, "ingress", remote_ip_prefix="10.0.0.7", excluded=True)
     assert policies(net) == {}, "there is no router"
     made = router(net, public)
-    wanted = {"outport ip4": 10000, "inport ip4.dst == 10.0.0.0/24": 10324, "inport ip4.dst == 10.0.0.7/32": 10332}
+    wanted = {"outport ip4": 12000, "inport ip4.dst == 10.0.0.0/24": 12324, "inport ip4.dst == 10.0.0.7/32": 12332}
     assert policies(net) == wanted
     delete(net, RULES, inside)
-    assert policies(net) == {"outport ip4": 10000}, "what is excluded from nothing needs no policy"
+    assert policies(net) == {"outport ip4": 12000}, "what is excluded from nothing needs no policy"
     net.update("router", made["id"], external_gateway_info=None)
     assert policies(net) == {}
     net.update("router", made["id"], external_gateway_info={"network_id": public["id"]})
-    assert policies(net) == {"outport ip4": 10000}
+    assert policies(net) == {"outport ip4": 12000}
     delete(net, LABELS, one)
     assert policies(net) == {}
 

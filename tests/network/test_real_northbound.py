@@ -56,6 +56,10 @@ def a_bit_of_everything(cloud: Cloud, net: Net) -> None:
     attached = net.send("PUT", f"routers/{router['id']}/add_router_interface", json={"subnet_id": subnet["id"]})
     assert attached.status_code == 200, attached.text
     net.create("floatingip", floating_network_id=outside["id"], port_id=port["id"])
+    label = net.send("POST", "metering/metering-labels", by=cloud.admin, json={"metering_label": {}}).json()
+    rule = {"direction": "egress", "source_ip_prefix": "10.0.0.0/24", "destination_ip_prefix": "192.0.2.0/24"}
+    rule["metering_label_id"] = label["metering_label"]["id"]
+    net.send("POST", "metering/metering-label-rules", by=cloud.admin, json={"metering_label_rule": rule})
     group = net.create("security_group", name="web")
     net.create(
         "security_group_rule", security_group_id=group["id"], direction="ingress", protocol="tcp",

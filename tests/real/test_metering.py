@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from time import time
@@ -10,14 +11,20 @@ from typing import Any
 import pytest
 
 from tests.real.tenants import Server, Tenant, pings
+from tests.real.test_routers import second
+from wolke.drivers.traffic import PLAIN
 from wolke.lab import Lab, wait_for
+from wolke.lab.site import Machine
 from wolke.lab.wires import OUTSIDE
+
+__all__ = ["second"]
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 SECONDS = 120  # samples are taken every half minute
 WORLD = OUTSIDE[4].partition("/")[0]
 FRAME = 98  # bytes of a ping with its Ethernet header
 PING = {"protocol": "icmp"}
+PRIORITY = re.compile(r"priority=(\d+),")
 FIGURES = ("packets_in", "packets_out", "bytes_in", "bytes_out")
 
 
@@ -76,6 +83,9 @@ class Scene:
         self.sampled()
         assert self.figures(label) == wanted
 
+    def rested(self) -> bool:
+        return all(host["gateways"] == "yes" for host in self.red.admin.get("/wolke/v1/hosts")["hosts"])
+
     def end(self) -> None:
         for id in self.labels:
             self.red.admin.client.delete(f"/network/v2.0/metering/metering-labels/{id}")
@@ -94,6 +104,19 @@ def send(node: Any, address: str, count: int) -> None:
     assert f"{count} packets transmitted, {count} received" in said, said
 
 
+def carriers(lab: Lab) -> str:
+    """Which hosts carry gateways now."""
+    return lab.ovn_sbctl("--bare", "--columns=logical_port,chassis", "find", "Port_Binding", "type=chassisredirect")
+
+
+def written_anew(node: Any, since: float) -> bool:
+    """Whether a host's flows that count are all younger than that time."""
+    lines = node.run(["ovs-ofctl", "dump-flows", "br-int"]).stdout.splitlines()
+    meters = [line for line in lines if (found := PRIORITY.search(line)) and int(found[1]) in PLAIN]
+    ages = [float(line.partition("duration=")[2].partition("s,")[0]) for line in meters]
+    return bool(ages) and max(ages) < time() - since
+
+
 def pinged(before: list[int], inward: int, outward: int) -> list[int]:
     """Figures after so many more pings in each direction."""
     return [one + more for one, more in zip(before, (inward, outward, inward * FRAME, outward * FRAME), strict=True)]
@@ -108,9 +131,11 @@ def test_each_label_counts_its_own(lab: Lab, scene: Scene) -> None:
         ("ingress", {"source_ip_prefix": f"{WORLD}/31"}),
     )
     asks = [(one.guest, WORLD) for one in (scene.near, scene.far, scene.quiet)] + [(lab.internet, scene.address)]
-    for node, address in asks:
-        assert wait_for(lambda node=node, address=address: pings(node, address), SECONDS)
-    assert wait_for(lambda: all(scene.figures(pair)) and all(scene.figures(most)), SECONDS, every=1)
+
+    def warm() -> bool:
+        return all(pings(node, address) for node, address in asks)
+
+    assert wait_for(lambda: warm() and scene.figures(pair)[1] and all(scene.figures(most)), SECONDS, every=1)
     scene.sampled()
     before = {label: scene.figures(label) for label in (most, pair)}
 
@@ -123,11 +148,12 @@ def test_each_label_counts_its_own(lab: Lab, scene: Scene) -> None:
     for label, figures in after.items():
         scene.counts(label, figures)
 
-    for host in ("h1", "h2"):
-        lab.kill(f"{host}/ovn-controller")
-        lab.start(f"{host}/ovn-controller")
-    for node, address in asks:
-        assert wait_for(lambda node=node, address=address: pings(node, address), SECONDS)
+    home, began = carriers(lab), time()
+    for host in lab.hosts:
+        lab.kill(f"{host.name}/ovn-controller")
+        lab.start(f"{host.name}/ovn-controller")
+    assert wait_for(lambda: all(written_anew(host.node, began) for host in lab.hosts) and warm(), SECONDS, every=1)
+    assert wait_for(lambda: scene.rested() and carriers(lab) == home, SECONDS, every=1), "a gateway has not come home"
     scene.sampled()
     for label, figures in after.items():
         assert all(now >= then for now, then in zip(scene.figures(label), figures, strict=True)), "they never decrease"
@@ -135,3 +161,37 @@ def test_each_label_counts_its_own(lab: Lab, scene: Scene) -> None:
     send(scene.far.guest, WORLD, 7)
     send(lab.internet, scene.address, 3)
     scene.counts(most, pinged(calm, 10, 10))
+
+
+def test_a_floating_ip_on_another_gateway_is_counted_where_it_leaves(
+    lab: Lab, scene: Scene, second: tuple[dict[str, Any], Machine]
+) -> None:
+    """The routes lead out by the first gateway; what a floating IP of the second one sends is led out there."""
+    network, upstream = second
+    red, path = scene.red, f"routers/{scene.router['id']}"
+    red.call("PUT", f"{path}/add_external_gateways", router={"external_gateways": [{"network_id": network["id"]}]})
+    floating = red.create("floatingip", floating_network_id=network["id"], port_id=scene.near.port["id"])
+    address = floating["floating_ip_address"]
+    label = scene.label(
+        ("egress", {"source_ip_prefix": "10.0.0.0/24"}),
+        ("egress", {"destination_ip_prefix": "203.0.113.0/24", "excluded": True}),
+        ("ingress", {"remote_ip_prefix": "10.0.0.0/24"}),
+    )
+    upstream.run(["ip", "address", "replace", "192.0.2.7/32", "dev", "lo"])
+    upstream.run(["ip", "address", "replace", "203.0.113.7/32", "dev", "lo"])
+    far, left_out = (scene.near.guest, "192.0.2.7"), (scene.near.guest, "203.0.113.7")
+    asks = [far, left_out, (upstream, address), (scene.far.guest, WORLD)]
+
+    def warm() -> bool:
+        return all(pings(node, goal) for node, goal in asks)
+
+    assert wait_for(lambda: warm() and all(scene.figures(label)), SECONDS, every=1)
+    scene.sampled()
+    before = scene.figures(label)
+    send(*far, 10)  # led out by the second gateway
+    send(*left_out, 20)
+    send(upstream, address, 40)  # on the gateway's own network
+    send(scene.far.guest, WORLD, 80)  # by the first gateway
+    scene.counts(label, pinged(before, 10 + 20 + 40 + 80, 10 + 40 + 80))
+    red.delete("floatingip", floating["id"])
+    red.call("PUT", f"{path}/remove_external_gateways", router={"external_gateways": [{"network_id": network["id"]}]})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,7 +95,7 @@ class FakeSouthbound:
         self.names = [one for one in self.names if one != name]
         return known
 
-    def flows(self, priorities: range) -> dict[str, str]:
+    def flows(self, priorities: Sequence[range]) -> dict[str, str]:
         return {}
 
 

@@ -22,7 +22,8 @@ from wolke.drivers.flows import asked
 from wolke.drivers.rows import Unavailable
 
 SECONDS = 60
-METERS = range(10000, 10600)  # priorities of policies that are there to count; no other flow has one of them
+# Priorities of policies that are there to count: that let through, and that lead another way; no other flow has one of them
+PLAIN, DETOURED = METERS = (range(12000, 12600), range(22000, 22200))
 MOST_CONVERSATIONS = 200_000
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 Count = tuple[int, int]  # packets, bytes
@@ -121,7 +122,7 @@ def metered(lines: Iterable[str], now: float) -> dict[str, tuple[int, int, float
     found: dict[str, tuple[int, int, float]] = {}
     for line in lines:
         flow = METER.search(line)
-        if flow and int(flow["priority"]) in METERS:
+        if flow and any(int(flow["priority"]) in some for some in METERS):
             packets, size, born = found.get(flow["cookie"], (0, 0, 0.0))
             born = max(born, round(now - float(flow["age"]), 1))
             found[flow["cookie"]] = (packets + int(flow["packets"]), size + int(flow["bytes"]), born)

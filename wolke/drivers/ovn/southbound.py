@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,20 +77,17 @@ class Southbound:
                 )
             return sorted(found, key=lambda chassis: chassis.name)
 
-    def flows(self, priorities: range) -> dict[str, str]:
+    def flows(self, priorities: Sequence[range]) -> dict[str, str]:
         """Of logical flows with such priorities: the cookie of their flows in the switches, and what they match.
 
         Nobody keeps a copy of them, for they are many: the server looks. ovn-controller takes the first part of a logical flow's
         uuid as the cookie (ovn-detrace(1)).
         """
-        where = [
-            ["priority", ">=", priorities.start],
-            ["priority", "<", priorities.stop],
-            ["pipeline", "==", "ingress"],
-        ]
-        asked = {"op": "select", "table": "Logical_Flow", "where": where, "columns": ["_uuid", "match"]}
-        [found, *_] = self._link.transact(lambda: [Operation(asked, "Logical_Flow")])
-        return {row["_uuid"][1].partition("-")[0].lstrip("0"): row["match"] for row in found["rows"]}
+        asked = {"op": "select", "table": "Logical_Flow", "columns": ["_uuid", "match"]}
+        within = ([["priority", ">=", some.start], ["priority", "<", some.stop]] for some in priorities)
+        operations = [Operation({**asked, "where": where}, "Logical_Flow") for where in within]
+        rows = (row for answer in self._link.transact(lambda: operations) for row in answer.get("rows", ()))
+        return {row["_uuid"][1].partition("-")[0].lstrip("0"): row["match"] for row in rows}
 
     def remove(self, name: str) -> bool:
         """Forget a host that is gone for good; False when there is none of that name. One that still runs comes back."""

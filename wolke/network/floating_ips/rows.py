@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from sqlalchemy import func, select
@@ -21,12 +22,15 @@ from wolke.network import names
 from wolke.network.floating_ips import routed
 from wolke.network.floating_ips.table import FloatingIp, PortForwarding
 from wolke.network.lane import Site, kind
+from wolke.network.metering import rows as metering
+from wolke.network.metering.pieces import Piece
+from wolke.network.metering.table import EGRESS
 from wolke.network.owners import GATEWAY, INTERFACE
 from wolke.network.ports.table import FixedIp, Port
 from wolke.network.qos import rows as qos
 from wolke.network.routers.legs import Leg, legs_of
 from wolke.network.routers.table import Router
-from wolke.network.routers.ways import detour
+from wolke.network.routers.ways import Detour, detour
 
 BALANCER = "Load_Balancer"
 DETOUR = 20000  # priority; what is not to be forwarded at all goes before
@@ -35,11 +39,15 @@ DETOUR = 20000  # priority; what is not to be forwarded at all goes before
 # A whole address ---------------------------------------------------------------------------------------------------
 def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
     """One NAT row for each floating IP that leads to a port; a route beside it where the address is IPv6."""
-    query = select(FloatingIp.__table__, Router.distributed, Router.gateway_port_id, Router.routes)
+    query = select(
+        FloatingIp.__table__, Router.distributed, Router.gateway_port_id, Router.routes,
+        Router.project_id.label("router_project_id"),
+    )  # fmt: skip
     query = query.join(Router, Router.id == FloatingIp.router_id)
     led = db.execute(query.where(FloatingIp.id.in_(ids), FloatingIp.port_id.is_not(None))).all()
     several = legs_of_several(db, {one.router_id for one in led})
     doors = gateways(db, {one.router_id for one in led}, {one.gateway_port_id for one in led})
+    rules = metering.rules_of(db, {one.router_project_id for one in led if one.router_id in several})
     made = []
     for one in led:
         door = doors.get((one.router_id, one.floating_network_id))
@@ -58,7 +66,7 @@ def rows(db: Session, ids: Sequence[str], site: Site) -> list[Row]:
         made.append(Row("NAT", one.id, owner, columns, parent))
         made += routed.routes(one, owner)
         if legs := several.get(one.router_id):
-            made += detour_rows(one, legs, owner)
+            made += detour_rows(one, legs, owner, rules(one.router_project_id).get(EGRESS, ()))
     return made + qos.of_floating_ips(db, ids)
 
 
@@ -69,21 +77,53 @@ def legs_of_several(db: Session, router_ids: set[str]) -> dict[str, list[Leg]]:
     return legs_of(db, many) if many else {}
 
 
-def detour_rows(one: Any, legs: Sequence[Leg], owner: str) -> list[Row]:
-    """``one`` : the floating IP with what the router says of gateways and routes"""
-    version = routed.version_of(one.floating_ip_address)
-    source = one.fixed_ip_address if version == 4 else one.floating_ip_address
-    way = detour(one, legs, one.floating_network_id, source)
+def detour_rows(one: Any, legs: Sequence[Leg], owner: str, egress: Sequence[Piece]) -> list[Row]:
+    """``one`` : the floating IP with what the router says of gateways and routes; ``egress`` : what is counted of what leaves"""
+    way = detour_of(one, legs)
     if way is None:
         return []
+    version = ip_address(way.source).version
     columns: dict[str, Value] = {
         "priority": DETOUR,
-        "match": f"ip{version}.src == {way.source} && ip{version}.dst != {{{', '.join(way.near)}}}",
+        "match": f"ip{version}.src == {way.source} && {far(way)}",
         "action": "reroute",
         "nexthops": frozenset({way.nexthop}),
     }
     parent = frozenset({("Logical_Router", one.router_id, "policies")})
-    return [Row("Logical_Router_Policy", f"{one.id}/detour", owner, columns, parent)]
+    made = [Row("Logical_Router_Policy", f"{one.id}/detour", owner, columns, parent)]
+    return made + [metering.row(meter, owner, way.nexthop) for meter in detour_meters(one, way, legs, egress)]
+
+
+def detour_of(one: Any, legs: Sequence[Leg]) -> Detour | None:
+    source = one.fixed_ip_address if routed.version_of(one.floating_ip_address) == 4 else one.floating_ip_address
+    return detour(one, legs, one.floating_network_id, source)
+
+
+def far(way: Detour) -> str:
+    return f"ip{ip_address(way.source).version}.dst != {{{', '.join(way.near)}}}"
+
+
+def detour_meters(one: Any, way: Detour, legs: Sequence[Leg], egress: Sequence[Piece]) -> list[metering.Meter]:
+    outer = [leg.port.id for leg in legs if leg.is_gateway]
+    return metering.detoured(one.router_id, outer, egress, way.source, far(way))
+
+
+def all_detour_meters(db: Session) -> list[metering.Meter]:
+    """What is counted now of floating IPs on other gateways."""
+    query = select(
+        FloatingIp.__table__, Router.gateway_port_id, Router.routes, Router.project_id.label("router_project_id")
+    )
+    query = query.join(Router, Router.id == FloatingIp.router_id).where(FloatingIp.port_id.is_not(None))
+    several = select(Port.device_id).where(Port.device_owner == GATEWAY).group_by(Port.device_id)
+    led = db.execute(query.where(Router.id.in_(several.having(func.count() > 1)))).all()
+    legs = legs_of(db, sorted({one.router_id for one in led}))
+    rules = metering.rules_of(db, {one.router_project_id for one in led})
+    found = []
+    for one in led:
+        egress = rules(one.router_project_id).get(EGRESS, ())
+        if egress and (way := detour_of(one, legs[one.router_id])):
+            found += detour_meters(one, way, legs[one.router_id], egress)
+    return found
 
 
 def gateways(db: Session, router_ids: set[str], first: set[str]) -> dict[tuple[str, str], str]:

@@ -23,6 +23,7 @@ from wolke.core.work import Again, Done, Item, Lane, Next
 from wolke.drivers.traffic import METERS
 from wolke.network.chassis import Hosts
 from wolke.network.edge.witness import Witness
+from wolke.network.floating_ips.rows import all_detour_meters
 from wolke.network.metering.rows import all_meters
 from wolke.network.metering.table import INGRESS, MeteringCount, MeteringFlow, MeteringLabel
 from wolke.network.metering.wakes import SAMPLE
@@ -72,7 +73,7 @@ Sums = dict[tuple[str, str], list[int]]  # (label, router) -> packets and bytes 
 def add(db: Session, told: Mapping[str, Answer | None], now: float) -> None:
     """Count what hosts have told; those of None have not answered, those that are missing are no more."""
     lock(db, "metering")
-    meters = {one.match: one for one in all_meters(db)}
+    meters = {one.match: one for one in (*all_meters(db), *all_detour_meters(db))}
     held: dict[str, dict[str, MeteringFlow]] = defaultdict(dict)
     for kept in db.scalars(select(MeteringFlow)):
         held[kept.host][kept.match] = kept

@@ -11,24 +11,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from wolke.drivers.rows import Row, Value
-from wolke.drivers.traffic import METERS
+from wolke.drivers.traffic import DETOURED, PLAIN
 from wolke.network import names
-from wolke.network.metering.pieces import Piece, Rectangle, Rule, pieces, rule_of
+from wolke.network.metering.pieces import Piece, Rectangle, Rule, net, pieces, rule_of, within
 from wolke.network.metering.table import EGRESS, INGRESS, MeteringLabel, MeteringLabelRule
 from wolke.network.owners import GATEWAY
 from wolke.network.ports.table import Port
 from wolke.network.routers.table import Router
 
 # What comes in by one gateway and leaves by another is counted as it comes in
-BASE = {EGRESS: METERS.start, INGRESS: METERS.start + 300}
+BASE = {EGRESS: PLAIN.start, INGRESS: PLAIN.start + 300}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,22 @@ def meter(router_id: str, port_id: str, direction: str, piece: Piece) -> Meter:
     return Meter(router_id, direction, BASE[direction] + piece.packets.length, match, piece.labels)
 
 
+def detoured(router_id: str, port_ids: Sequence[str], egress: Sequence[Piece], source: str, near: str) -> list[Meter]:
+    """Meters of what leaves from one address and does not go where the routes say; none of them counts what goes to ``near``."""
+    address = net(source, ip_address(source).version)
+    cut = {  # of the pieces to one destination, the longest
+        piece.packets.destination: Piece(Rectangle(address, piece.packets.destination), piece.labels)
+        for piece in sorted(egress, key=lambda piece: piece.packets.length) if within(address, piece.packets.source)
+    }  # fmt: skip
+    found = []
+    for port_id in port_ids:
+        for destination, piece in cut.items():
+            one = meter(router_id, port_id, EGRESS, piece)
+            priority = DETOURED.start + destination.prefixlen
+            found.append(replace(one, priority=priority, match=f"{one.match} && {near}"))
+    return found
+
+
 def matching(packets: Rectangle) -> str:
     """
     >>> from wolke.network.metering.pieces import net
@@ -92,8 +109,11 @@ def matching(packets: Rectangle) -> str:
     return " && ".join(told) or f"ip{packets.version}"
 
 
-def row(one: Meter, owner: str) -> Row:
+def row(one: Meter, owner: str, nexthop: str = "") -> Row:
+    """A meter's policy; ``nexthop`` : where its packets are led, "" for where they go anyway."""
     columns: dict[str, Value] = {"priority": one.priority, "match": one.match, "action": "allow"}
+    if nexthop:
+        columns |= {"action": "reroute", "nexthops": frozenset({nexthop})}
     parent = frozenset({("Logical_Router", one.router_id, "policies")})
     return Row("Logical_Router_Policy", f"meter/{one.match}", owner, columns, parent)
 

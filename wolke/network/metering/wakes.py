@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from wolke.core.work import wake, wake_all
+from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.owners import GATEWAY
 from wolke.network.ports.table import Port
 from wolke.network.routers.table import Router
@@ -20,5 +21,9 @@ def wake_label(db: Session, label: Any) -> None:
     query = select(Router.id).where(Router.id.in_(gateways))
     if not label.shared:
         query = query.where(Router.project_id == label.project_id)
-    wake_all(db, [(Router.__tablename__, id) for id in db.scalars(query)])
+    ids = db.scalars(query).all()
+    several = gateways.where(Port.device_id.in_(ids)).group_by(Port.device_id).having(func.count() > 1)
+    led = db.scalars(select(FloatingIp.id).where(FloatingIp.router_id.in_(several)))
+    wake_all(db, [(Router.__tablename__, id) for id in ids])
+    wake_all(db, [(FloatingIp.__tablename__, id) for id in led])
     wake(db, *SAMPLE)
