@@ -230,7 +230,7 @@ def test_the_control_plane_reads_consoles(listener, control, state):
 
 def test_the_control_plane_asks_what_goes_through_the_switch(listener, control, tmp_path):
     listener.traffic = Traffic(ovs=tmp_path)
-    for path in ("/counters", "/conversations"):
+    for path in ("/counters", "/meters", "/conversations"):
         assert get(listener, control, path).status_code == 503, "no switch answers here"
     listener.traffic.counters = lambda: '{"in": {}}'
     assert get(listener, control, "/counters").json() == {"in": {}}

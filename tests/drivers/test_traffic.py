@@ -63,9 +63,9 @@ def test_flows_that_count_are_told_by_their_cookie() -> None:
     head = " cookie=0x1f, duration={}s, table=21, n_packets={}, n_bytes={}, idle_age=3, priority={},ip,reg14=0x3,metadata=0x4"
     lines = [
         head.format("40.25", 30, 3000, 12324),
-        head.format("10.5", 2, 200, 12324),  # one logical flow may be several of the switch's
+        head.format("40.2", 2, 200, 12324),  # one logical flow may be several of the switch's
         head.format("10.5", 7, 700, 12000).replace("0x1f", "0xa"),
         head.format("10.5", 7, 700, 12600).replace("0x1f", "0xb"),  # somebody else's
         head.format("10.5", 0, 0, 12000).replace("0x1f", "0xc"),
     ]
-    assert metered(lines, 100.0) == {"1f": (32, 3200, 89.5), "a": (7, 700, 89.5)}
+    assert metered(lines, 100.0) == {"1f": (32, 3200, 59.8), "a": (7, 700, 89.5)}

@@ -10,6 +10,8 @@ from tests.conftest import Cloud
 from tests.network.conftest import Net
 from tests.network.test_floating_ips import router
 from tests.network.test_routers import inside, interface, outside, rows
+from wolke.drivers.traffic import DETOURED
+from wolke.network.floating_ips.rows import DETOUR, all_detour_meters
 
 __all__ = ["inside", "outside", "router"]
 
@@ -222,3 +224,33 @@ def test_a_router_s_revision_counts_its_gateways(
     assert answers == [200, 412]
     [event] = cloud.admin.get(f"/wolke/v1/events?target_id={router['id']}&limit=1").json()["events"]
     assert "external_gateway_info" in event["after"]
+
+
+def test_what_leaves_by_another_gateway_is_counted_on_its_way_there(
+    cloud: Cloud, net: Net, outside: Any, second: Any, inside: Any, router: Any
+) -> None:
+    port = net.create("port", network_id=inside["network_id"])
+    gateways(net, router, "add", {"network_id": second["id"]})
+    floating = net.create("floatingip", floating_network_id=second["id"], port_id=port["id"])
+    label = net.send("POST", "metering/metering-labels", by=cloud.admin, json={"metering_label": {}}).json()
+    of = {"metering_label_id": label["metering_label"]["id"], "direction": "egress"}
+    prefixes: list[dict[str, str]] = [
+        {"source_ip_prefix": "10.0.0.0/24"}, {"destination_ip_prefix": "192.0.2.0/24"}, {"source_ip_prefix": "10.9.0.0/24"},
+    ]  # fmt: skip
+    for prefix in prefixes:
+        answer = net.send(
+            "POST", "metering/metering-label-rules", by=cloud.admin, json={"metering_label_rule": {**of, **prefix}}
+        )
+        assert answer.status_code == 201, answer.text
+    policies = rows(cloud, f"floating_ip/{floating['id']}")["Logical_Router_Policy"]
+    [detour] = [row for row in policies if row.columns["priority"] == DETOUR]
+    counting = [row for row in policies if row is not detour]
+    assert all(row.columns["nexthops"] == detour.columns["nexthops"] for row in counting)
+    lengths = sorted(int(str(row.columns["priority"])) - DETOURED.start for row in counting)
+    assert lengths == [0, 0, 24, 24], "two pieces, each for what the routes would lead to either gateway"
+    for row in counting:
+        assert all(part in str(row.columns["match"]) for part in str(detour.columns["match"]).split(" && ")[1:])
+    with cloud.app.database.read() as db:
+        assert {one.match for one in all_detour_meters(db)} == {row.columns["match"] for row in counting}
+    net.send("DELETE", f"metering/metering-labels/{of['metering_label_id']}", by=cloud.admin)
+    assert rows(cloud, f"floating_ip/{floating['id']}")["Logical_Router_Policy"] == [detour]

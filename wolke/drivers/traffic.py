@@ -123,8 +123,8 @@ def metered(lines: Iterable[str], now: float) -> dict[str, tuple[int, int, float
     for line in lines:
         flow = METER.search(line)
         if flow and any(int(flow["priority"]) in some for some in METERS):
-            packets, size, born = found.get(flow["cookie"], (0, 0, 0.0))
-            born = max(born, round(now - float(flow["age"]), 1))
+            packets, size, born = found.get(flow["cookie"], (0, 0, now))
+            born = min(born, round(now - float(flow["age"]), 1))
             found[flow["cookie"]] = (packets + int(flow["packets"]), size + int(flow["bytes"]), born)
     return found
 

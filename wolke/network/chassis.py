@@ -99,7 +99,9 @@ class Hosts(Protocol):
 
     def chassis(self) -> Sequence[Told]: ...
     def remove(self, name: str) -> bool: ...
-    def flows(self, priorities: Sequence[range]) -> Mapping[str, str]: ...
+
+    def flows(self, priorities: Sequence[range]) -> Mapping[str, str]:
+        """Logical flows of such priorities: the cookie that their flows bear on the hosts, and what they match."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from wolke.network.metering.table import INGRESS, MeteringCount, MeteringFlow, M
 from wolke.network.metering.wakes import SAMPLE
 
 EVERY_SECONDS = 30.0
-# Between two samples the time of a flow's birth is reckoned anew; a flow that was written again so soon shows by counting less
-BIRTH_SECONDS = 5.0
+# A host reckons its flows' births anew for each answer, which it has ten seconds for; what was written again so soon shows by less
+BIRTH_SECONDS = 15.0
 Told = tuple[int, int, float]  # packets, bytes, born
 
 

@@ -72,8 +72,9 @@ rules = LabelRules(
 
 @rules.create
 def create(ctx: Ctx, body: Create) -> MeteringLabelRule:
-    label = ctx.db.get(MeteringLabel, body.metering_label_id)
-    assert label
+    label = ctx.db.get(MeteringLabel, body.metering_label_id, with_for_update=True)
+    if label is None:
+        raise labels.missing(body.metering_label_id)
     prefixes = {name: canonical(name, getattr(body, name)) for name in PREFIXES}
     check(prefixes)
     refuse_overlap(ctx, body, prefixes[REMOTE])
