@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0d164d28a5f4"
+revision = "a1caddcb079f"
 down_revision = "e00b86618e55"
 branch_labels = None
 depends_on = None
@@ -13,14 +13,14 @@ def upgrade() -> None:
     op.create_table(
         "metering_flow",
         sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("match", sa.String(length=255), nullable=False),
+        sa.Column("meter", sa.String(length=64), nullable=False),
         sa.Column("router_id", sa.String(length=255), nullable=False),
         sa.Column("direction", sa.String(length=255), nullable=False),
         sa.Column("packets", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("born", sa.Double(), nullable=False),
         sa.Column("labels", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("host", "match", name=op.f("pk_metering_flow")),
+        sa.PrimaryKeyConstraint("host", "meter", name=op.f("pk_metering_flow")),
     )
     op.create_table(
         "metering_label",

@@ -2,7 +2,7 @@
 
 A host's counters begin anew whenever its flows are written again, and vanish with them; what is kept of them says where they stood, when
 the flow was born and for whom it counted, so that nothing is counted twice. What passed between the last sample and the end of a flow is
-lost: a minute's traffic at most when a host dies or ovn-controller starts again.
+lost: half a minute's traffic at most when a host dies or ovn-controller starts again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wolke.drivers.traffic import METERS
 from wolke.network.chassis import Hosts
 from wolke.network.edge.witness import Witness
 from wolke.network.floating_ips.rows import all_detour_meters
-from wolke.network.metering.rows import all_meters
+from wolke.network.metering.rows import all_meters, key_of
 from wolke.network.metering.table import INGRESS, MeteringCount, MeteringFlow, MeteringLabel
 from wolke.network.metering.wakes import SAMPLE
 
@@ -36,7 +36,7 @@ Told = tuple[int, int, float]  # packets, bytes, born
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one host has told: its counters by what the flows match, and whether each of them is known."""
+    """What one host has told: its counters by the meter's key, and whether each of them is known."""
 
     counters: Mapping[str, Told]
     complete: bool
@@ -48,7 +48,7 @@ def answers(told: Mapping[str, str | None], flows: Mapping[str, str]) -> dict[st
     for host, text in told.items():
         if text is not None:
             counters = msgspec.json.decode(text, type=dict[str, Told])
-            known = {flows[cookie]: one for cookie, one in counters.items() if cookie in flows}
+            known = {key_of(flows[cookie]): one for cookie, one in counters.items() if cookie in flows}
             found[host] = Answer(known, len(known) == len(counters))
     return found
 
@@ -73,23 +73,22 @@ Sums = dict[tuple[str, str], list[int]]  # (label, router) -> packets and bytes 
 def add(db: Session, told: Mapping[str, Answer | None], now: float) -> None:
     """Count what hosts have told; those of None have not answered, those that are missing are no more."""
     lock(db, "metering")
-    meters = {one.match: one for one in (*all_meters(db), *all_detour_meters(db))}
+    meters = {one.key: one for one in (*all_meters(db), *all_detour_meters(db))}
     held: dict[str, dict[str, MeteringFlow]] = defaultdict(dict)
     for kept in db.scalars(select(MeteringFlow)):
-        held[kept.host][kept.match] = kept
+        held[kept.host][kept.meter] = kept
     sums: Sums = defaultdict(lambda: [0, 0, 0, 0])
     for host, answer in told.items():
         mine = held.pop(host, {})
         if answer is None:
             continue
-        for match, counter in answer.counters.items():
-            flow, meter = mine.get(match), meters.get(match)
-            mine.pop(match, None)
+        for key, counter in answer.counters.items():
+            flow, meter = mine.pop(key) if key in mine else None, meters.get(key)
             if (more := increase(counter, flow)) is None:
                 continue
             if flow is None and meter:
                 flow = MeteringFlow(
-                    host=host, match=match, router_id=meter.router_id, direction=meter.direction, labels=sorted(meter.labels)
+                    host=host, meter=key, router_id=meter.router_id, direction=meter.direction, labels=sorted(meter.labels)
                 )  # fmt: skip
                 db.add(flow)
             if flow is not None:
@@ -124,15 +123,8 @@ def write(db: Session, sums: Sums, now: float) -> None:
         count = db.get(MeteringCount, (label_id, router_id))
         if count is None:
             count = MeteringCount(
-                label_id=label_id,
-                router_id=router_id,
-                since=now,
-                counted_at=now,
-                packets_in=0,
-                bytes_in=0,
-                packets_out=0,
-                bytes_out=0,
-            )
+                label_id=label_id, router_id=router_id, packets_in=0, bytes_in=0, packets_out=0, bytes_out=0, since=now, counted_at=now
+            )  # fmt: skip
             db.add(count)
         count.packets_in += more[0]
         count.bytes_in += more[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 from typing import Any
 
@@ -95,15 +96,18 @@ def narrower(one: Net, other: Net) -> Net | None:
     return other if within(other, one) else None
 
 
-def pieces(rules: Sequence[Rule]) -> list[Piece]:
+@lru_cache(1024)  # the same rules are cut for each sample; a hundred in two dimensions take a second
+def pieces(rules: frozenset[Rule]) -> Sequence[Piece]:
     """The pieces of some rules of one direction; those that count for nobody are there only to keep packets from a shorter one."""
     found: set[Rectangle] = set()
     for asked in {rule.packets for rule in rules}:
         found |= {asked, *(both for one in found if (both := common(one, asked)))}
     made = [Piece(packets, counting(rules, packets)) for packets in found]
     counted = [piece.packets for piece in made if piece.labels]
-    kept = (piece for piece in made if any(piece.packets in other for other in counted))
-    return sorted(kept, key=lambda piece: (piece.packets.version, piece.packets.source, piece.packets.destination))
+    kept = (piece for piece in made if piece.labels or any(piece.packets in other for other in counted))
+    return tuple(
+        sorted(kept, key=lambda piece: (piece.packets.version, piece.packets.source, piece.packets.destination))
+    )
 
 
 def counting(rules: Iterable[Rule], packets: Rectangle) -> frozenset[str]:

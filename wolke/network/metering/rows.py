@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
@@ -42,6 +43,15 @@ class Meter:
     match: str
     labels: frozenset[str]
 
+    @property
+    def key(self) -> str:
+        return key_of(self.match)
+
+
+def key_of(match: str) -> str:
+    """Of what a meter matches, which may be long: it is nobody else's, for it names the gateway's port."""
+    return sha256(match.encode()).hexdigest()[:32]
+
 
 def meters_of(db: Session, routers: Iterable[Any]) -> dict[str, list[Meter]]:
     """The meters of some routers (``id``, ``project_id``), in three statements."""
@@ -68,12 +78,14 @@ def rules_of(db: Session, project_ids: set[str]) -> Callable[[str], Mapping[str,
         own["" if row.shared else row.project_id].append(rule_of(row))
 
     @cache
-    def of(project_id: str) -> Mapping[str, Sequence[Piece]]:
-        mine = [*own.get("", ()), *own.get(project_id, ())]
-        cut = {direction: pieces([rule for rule in mine if rule.direction == direction]) for direction in BASE}
-        return {direction: found for direction, found in cut.items() if found}
+    def cut(project_id: str) -> Mapping[str, Sequence[Piece]]:
+        mine = [*own.get("", ()), *own.get(project_id, ())] if project_id else own.get("", [])
+        found = {
+            direction: pieces(frozenset(rule for rule in mine if rule.direction == direction)) for direction in BASE
+        }
+        return {direction: some for direction, some in found.items() if some}
 
-    return of
+    return lambda project_id: cut(project_id if project_id in own else "")
 
 
 def meter(router_id: str, port_id: str, direction: str, piece: Piece) -> Meter:
@@ -115,7 +127,7 @@ def row(one: Meter, owner: str, nexthop: str = "") -> Row:
     if nexthop:
         columns |= {"action": "reroute", "nexthops": frozenset({nexthop})}
     parent = frozenset({("Logical_Router", one.router_id, "policies")})
-    return Row("Logical_Router_Policy", f"meter/{one.match}", owner, columns, parent)
+    return Row("Logical_Router_Policy", f"meter/{one.key}", owner, columns, parent)
 
 
 def all_meters(db: Session) -> list[Meter]:

@@ -51,7 +51,7 @@ class MeteringFlow(Base):
     __tablename__ = "metering_flow"
 
     host: Mapped[str] = mapped_column(primary_key=True)
-    match: Mapped[str] = mapped_column(primary_key=True)  # of the piece's policy
+    meter: Mapped[str] = mapped_column(String(64), primary_key=True)  # its key
     router_id: Mapped[str]
     direction: Mapped[str]
     packets: Mapped[int]
