@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "a1caddcb079f"
-down_revision = "e00b86618e55"
+down_revision = "c3d4bcbf723c"
 branch_labels = None
 depends_on = None
 
