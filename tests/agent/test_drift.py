@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from wolke.agent.drift import LINES_SECONDS
 from wolke.agent.link import Dismissed
 from wolke.agent.settling import CALM_SECONDS
 from wolke.drivers.hypervisor import Wrong
+from wolke.drivers.openflow import Meter
+from wolke.drivers.packet_rates import Spot
+from wolke.wire.wanted import PacketLimit
 
 A, B, C = "table=0, priority=1 actions=drop", "table=8, priority=50 actions=next", "table=9, priority=50 actions=next"
 
@@ -28,14 +32,20 @@ class Bridge:
         self.asked = 0  # for all lines
         self.listens = True
         self.shut: set[int] = set()
+        self.limits: dict[Spot, Meter] = {}
+        self.counts = True  # has meters
         self.whole: list[int] = []  # computations after which everything was computed anew
 
     def count(self) -> int | None:
-        return None if self.there is None else len(self.there) + self.learnt
+        return None if self.there is None else len(self.there) + self.learnt + len(self.shut) + len(self.limits)
+
+    def own(self) -> int | None:
+        return None if self.there is None else len(self.shut) + len(self.limits)
 
     def lines(self) -> frozenset[str] | None:
         self.asked += 1
-        return None if self.there is None else frozenset(self.there)
+        ours = {f"ours {one}" for one in (*self.shut, *self.limits)}
+        return None if self.there is None else frozenset(self.there | ours)
 
     def activity(self) -> str | None:
         return f"computed {self.computed}"
@@ -52,9 +62,18 @@ class Bridge:
         self.shut = set(ports)
         return True
 
+    def limit_packets(self, limits: Any) -> int | None:
+        self.limits = dict(limits) if self.counts else {}
+        return len(self.limits) if self.counts else None
+
+    def clear(self) -> None:
+        """ovn-controller connects anew: it keeps what it wants itself."""
+        self.there, self.shut, self.limits = set(self.wanted), set(), {}
+
     def reinstall(self) -> bool:
         if self.listens:
-            self.there, self.computed = set(self.wanted), self.computed + 1
+            self.clear()
+            self.computed += 1
         return self.listens
 
 
@@ -158,6 +177,73 @@ def test_guests_may_not_advertise_routers_unless_their_port_security_is_off(scen
     scene.bridge.compute(A, B, C)
     scene.pass_time(1)
     assert scene.bridge.shut == {1} and scene.told == []
+
+
+SENDS, IS_SENT = (PacketLimit(port_id="port-a", direction=way, rate=1000, burst=500) for way in ("egress", "ingress"))
+TAGGED = PacketLimit(port_id="port-c", direction="egress", rate=3000, parent="port-b", tag=100)
+
+
+def limited(scene: Scene) -> None:
+    scene.host.switch.add_port("br-int", "tapa", "port-a")
+    scene.host.switch.add_port("br-int", "tapb", "port-b")
+    scene.control.want(
+        packet_limits=(SENDS, IS_SENT, TAGGED, PacketLimit(port_id="elsewhere", direction="egress", rate=1))
+    )
+    scene.pass_time(1)
+
+
+def test_packets_of_cards_that_are_here_are_limited(scene: Scene) -> None:
+    limited(scene)
+    assert scene.bridge.limits == {
+        Spot(1, 0, "egress"): Meter(1000, 500), Spot(1, 0, "ingress"): Meter(1000, 500), Spot(2, 100, "egress"): Meter(3000, 0),
+    }  # fmt: skip
+    scene.control.want(packet_limits=(replace(SENDS, rate=2000),))
+    scene.pass_time(1)
+    assert scene.bridge.limits == {Spot(1, 0, "egress"): Meter(2000, 500)}
+    scene.control.want(packet_limits=())
+    scene.pass_time(1)
+    assert scene.bridge.limits == {} and scene.told == []
+
+
+def test_limits_come_back_when_ovn_controller_has_cleared_the_bridge_also_where_it_does_so_late(scene: Scene) -> None:
+    limited(scene)
+    scene.bridge.clear()
+    scene.bridge.compute(A, B, C)
+    scene.pass_time(1)
+    assert len(scene.bridge.limits) == 3 and scene.bridge.shut == {1, 2}
+    scene.bridge.clear()
+    scene.pass_time(1)
+    assert len(scene.bridge.limits) == 3 and scene.bridge.shut == {1, 2}
+    scene.pass_time(CALM_SECONDS)
+    scene.pass_time(LINES_SECONDS)
+    assert scene.told == []
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_limits_that_somebody_took_away_are_there_again_and_it_is_told(scene: Scene, everything: bool) -> None:
+    limited(scene)
+    scene.pass_time(CALM_SECONDS)
+    scene.pass_time(1)
+    scene.bridge.limits = {}
+    if everything:
+        scene.bridge.there = set()
+    scene.pass_time(1)
+    assert scene.bridge.there == scene.bridge.wanted and len(scene.bridge.limits) == 3
+    assert scene.told == [("flows", True)]
+
+
+def test_a_switch_without_meters_is_told_and_tried_again_and_the_rest_goes_on(scene: Scene) -> None:
+    scene.bridge.counts = False
+    limited(scene)
+    assert scene.bridge.shut == {1, 2} and "takes no meters" in scene.control.picture.errors["packets"]
+    scene.pass_time(CALM_SECONDS)
+    scene.pass_time(1)
+    scene.bridge.there = {A}
+    scene.pass_time(1)
+    assert scene.bridge.there == scene.bridge.wanted and scene.told == [("flows", True)]
+    scene.bridge.counts = True
+    scene.pass_time(LINES_SECONDS)
+    assert len(scene.bridge.limits) == 3 and scene.control.picture.errors == {}
 
 
 def test_what_ovn_controller_changes_and_what_the_switch_learns_is_no_drift(scene: Scene) -> None:

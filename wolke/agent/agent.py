@@ -117,6 +117,7 @@ class Agent:
             clock=clock,
             flows=flows,
             routing=lambda: self.wanted.routing_ports,
+            limits=lambda: self.wanted.packet_limits,
         )
         self.zones.undo = self.drift.undo
         self.dismissed = False
@@ -168,6 +169,7 @@ class Agent:
             if follower:
                 follower.apply(slice)
         self.zones.accept(slice.zones)
+        self.drift.rung.set()
         self.changed()
 
     def setting(self) -> Setting:
@@ -247,7 +249,7 @@ class Agent:
             drift=self.drift.told,
             tunnels=self.drift.tunnels,
             switching=self.drift.switching,
-            errors=self.errors | self.guests.errors() | errors_of(self.metadata, self.routing, self.conversations),
+            errors=self.errors | errors_of(self.guests, self.drift, self.metadata, self.routing, self.conversations),
         )
 
     def _look_at_host(self) -> None:

@@ -12,7 +12,10 @@ from typing import Protocol
 
 from wolke.agent.settling import CALM_SECONDS, Settling
 from wolke.drivers.hypervisor import DriverError, VirtualSwitch, Wrong
+from wolke.drivers.openflow import Meter
+from wolke.drivers.packet_rates import Spot
 from wolke.wire import seen
+from wolke.wire.wanted import PacketLimit
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,9 @@ class Flows(Protocol):
     def activity(self) -> str | None: ...
     def recompute(self) -> bool: ...
     def reinstall(self) -> bool: ...
+    def own(self) -> int | None: ...
     def shut_routers(self, ports: Iterable[int]) -> bool: ...
+    def limit_packets(self, limits: Mapping[Spot, Meter]) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Drifts:
     mend : gives the virtual switch its settings again
     flows : None where there are none to look at
     routing : logical ports that may advertise routers
+    limits : how many packets cards may send and be sent
     wall : unix seconds, for whoever reads when it was
     """
 
@@ -67,16 +73,20 @@ class Drifts:
         clock: Callable[[], float],
         flows: Flows | None = None,
         routing: Callable[[], Iterable[str]] = tuple,
+        limits: Callable[[], Iterable[PacketLimit]] = tuple,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.switch, self.expected, self.mend, self.changed = switch, expected, mend, changed
-        self.clock, self.flows, self.routing, self.wall = clock, flows, routing, wall
+        self.clock, self.flows, self.routing, self.limits, self.wall = clock, flows, routing, limits, wall
         self.told: tuple[seen.Drift, ...] = ()
         self.tunnels: dict[str, bool] = {}
         self.up: set[str] = set()  # tunnels that have been up
         self.began: dict[str, float] = {}  # since when BFD watches them
-        # who may advertise nothing, at which activity
-        self.shut: tuple[frozenset[int], str | None] = (frozenset(), None)
+        # flows of our own: what for, at which activity, how many
+        self.kept: tuple[frozenset[int], dict[Spot, Meter], str | None] = (frozenset(), {}, None)
+        self.own: int | None = -1
+        self.refused = False  # packet rates, by the switch
+        self.again = 0.0  # when they are tried once more
         self.switching = True
         self.settling = Settling(clock)
         self.rung = threading.Event()
@@ -155,17 +165,34 @@ class Drifts:
             self.settling.stir()
             self.changed()
 
-    # Guests that pretend to be routers --------------------------------------------------------------------------
+    # What OVN does not keep guests from -------------------------------------------------------------------------
     def look_at_guests(self) -> None:
-        """OVN lets router advertisements past its ACLs: those of guests that may not send any are dropped below it."""
+        """Flows of our own below OVN's: router advertisements, which it lets past its ACLs, and packet rates, which it does not know.
+
+        ovn-controller clears the bridge whenever it connects to it, which may be after it has computed: so ours are counted until there
+        is calm. What takes them away afterwards is drift like any other.
+        """
         if self.flows is None:
             return
-        allowed = self.routing()
-        shut = {number for number, port_id in self.switch.attached().items() if port_id not in allowed}
-        state = (frozenset(shut), self.flows.activity())
-        if state != self.shut and None not in state and self.flows.shut_routers(shut):
-            self.shut = state
-            self.forget()
+        attached, allowed = self.switch.attached(), self.routing()
+        shut = frozenset(number for number, port_id in attached.items() if port_id not in allowed)
+        state = (shut, spots(attached, self.limits()), self.flows.activity())
+        own = self.flows.own()
+        if own is None or state[2] is None:
+            return
+        right = state == self.kept and (own == self.own or self.count >= 0)
+        if (right and not (self.refused and self.clock() >= self.again)) or not self.flows.shut_routers(shut):
+            return
+        limiting = self.flows.limit_packets(state[1])
+        if (limiting is None) != self.refused:
+            self.refused = limiting is None
+            self.changed()
+        self.again = self.clock() + LINES_SECONDS
+        self.kept, self.own = state, self.flows.own() if limiting is None else len(shut) + limiting
+        self.forget()
+
+    def errors(self) -> dict[str, str]:
+        return {"packets": "packet rates are not in force: Open vSwitch takes no meters"} if self.refused else {}
 
     # Flows ------------------------------------------------------------------------------------------------------
     def look_at_flows(self) -> bool:
@@ -250,3 +277,13 @@ class Drifts:
             if not self.rung.wait(LOOK_SECONDS):
                 continue
             stop.wait(0.1)  # what comes together is looked at together
+
+
+def spots(attached: Mapping[int, str], limits: Iterable[PacketLimit]) -> dict[Spot, Meter]:
+    """Where packets are to be counted on this host."""
+    numbers = {port_id: number for number, port_id in attached.items()}
+    return {
+        Spot(numbers[device], one.tag, one.direction): Meter(one.rate, one.burst)
+        for one in limits
+        if (device := one.parent or one.port_id) in numbers
+    }

@@ -190,6 +190,18 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PacketLimit:
+    """How many packets a card may send, or be sent. What is more is dropped."""
+
+    port_id: str
+    direction: str  # egress | ingress, seen from the guest
+    rate: int  # packets per second
+    burst: int = 0  # packets; 0: as OVS chooses
+    parent: str = ""  # of a trunk's subport: the port whose device carries it
+    tag: int = 0  # its VLAN there
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     revision: int
     host: str
@@ -200,3 +212,4 @@ class Wanted:
     bgp: tuple[BgpSpeaker, ...] = ()
     ended: tuple[Ended, ...] = ()  # lately
     routing_ports: tuple[str, ...] = ()  # logical ports that may advertise routers: their port security is off
+    packet_limits: tuple[PacketLimit, ...] = ()  # of cards that may be here
