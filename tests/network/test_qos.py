@@ -36,6 +36,9 @@ class Qos:
     def mark(self, policy: Any, dscp_mark: int) -> Any:
         return self.rule(policy, "dscp_marking", dscp_mark=dscp_mark)
 
+    def packets(self, policy: Any, max_kpps: int, **more: Any) -> Any:
+        return self.rule(policy, "packet_rate_limit", max_kpps=max_kpps, **more)
+
     def rule(self, policy: Any, kind: str, **body: Any) -> Any:
         path = f"policies/{policy['id']}/{kind}_rules"
         return self.send("POST", path, 201, **{f"{kind}_rule": body})[f"{kind}_rule"]
@@ -245,17 +248,15 @@ def test_what_an_operator_has_given_stays(cloud: Cloud, net: Net, qos: Qos) -> N
 
 
 def test_rule_types_tell_what_works(qos: Qos) -> None:
-    types = [{"type": "bandwidth_limit"}, {"type": "dscp_marking"}]
+    types = [{"type": "bandwidth_limit"}, {"type": "dscp_marking"}, {"type": "packet_rate_limit"}]
     for query in ("", "?all_supported=true", "?all_rules=True"):
         assert qos.send("GET", f"rule-types{query}", 200, by=qos.cloud.reader)["rule_types"] == types
-    assert qos.send("GET", "rule-types?type=dscp_marking", 200)["rule_types"] == types[1:]
+    assert qos.send("GET", "rule-types?type=dscp_marking", 200)["rule_types"] == types[1:2]
     qos.send("GET", "rule-types/bandwidth_limit", 403)
-    [driver] = qos.send("GET", "rule-types/bandwidth_limit", 200, by=qos.cloud.admin)["rule_type"]["drivers"]
-    assert {one["parameter_name"] for one in driver["supported_parameters"]} == {
-        "max_kbps",
-        "max_burst_kbps",
-        "direction",
-    }
+    for type, unit in (("bandwidth_limit", "kbps"), ("packet_rate_limit", "kpps")):
+        [driver] = qos.send("GET", f"rule-types/{type}", 200, by=qos.cloud.admin)["rule_type"]["drivers"]
+        named = {one["parameter_name"] for one in driver["supported_parameters"]}
+        assert named == {f"max_{unit}", f"max_burst_{unit}", "direction"}
 
 
 def test_the_quota_counts_policies(cloud: Cloud, net: Net, qos: Qos) -> None:
@@ -291,7 +292,13 @@ def test_the_quota_counts_policies(cloud: Cloud, net: Net, qos: Qos) -> None:
         ("POST", "policies/ID/dscp_marking_rules", {"dscp_marking_rule": {"dscp_mark": 64}}, 400),
         ("POST", "policies/ID/dscp_marking_rules", {"dscp_marking_rule": {"dscp_mark": 26, "direction": "ingress"}}, 400),
         ("POST", "policies/ID/minimum_bandwidth_rules", {"minimum_bandwidth_rule": {"min_kbps": 1}}, 404),
-        ("POST", "policies/ID/packet_rate_limit_rules", {"packet_rate_limit_rule": {"max_kpps": 1}}, 404),
+        ("POST", "policies/ID/packet_rate_limit_rules", {"packet_rate_limit_rule": {}}, 400),
+        ("POST", "policies/ID/packet_rate_limit_rules", {"packet_rate_limit_rule": {"max_kpps": -1}}, 400),
+        ("POST", "policies/ID/packet_rate_limit_rules", {"packet_rate_limit_rule": {"max_kpps": 2**31}}, 400),
+        ("POST", "policies/ID/packet_rate_limit_rules", {"packet_rate_limit_rule": {"max_kpps": 1, "direction": "any"}}, 400),
+        ("POST", "policies/ID/packet_rate_limit_rules", {"packet_rate_limit_rule": {"max_kbps": 1}}, 400),
+        ("GET", "policies/ID/packet_rate_limit_rules/RULE", None, 404),
+        ("GET", "alias-packet-rate-limit-rules/RULE", None, 404),
         ("GET", "policies/ID/bandwidth_limit_rules/none", None, 404),
         ("GET", "policies/ID/dscp_marking_rules/RULE", None, 404),
         ("GET", "policies/ID/bandwidth_limit_rules?colour=red", None, 400),

@@ -1,8 +1,9 @@
-"""How fast bytes get from one node to another, measured by who receives them."""
+"""How fast bytes and packets get from one node to another, measured by who receives them."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 from wolke.lab import wait_for
@@ -25,6 +26,30 @@ giving = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
 try:
     while True: giving.send(bytes(65536))
 except OSError: pass
+"""
+# The same of datagrams
+COUNT = """
+import socket, sys, time
+taking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); taking.settimeout(20); taking.bind(('', int(sys.argv[1])))
+taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+started, count, begin = 0.0, 0, 0.0
+while True:
+    taking.recv(99); now = time.monotonic(); started = started or now
+    if begin: count += 1
+    elif now - started > 1: begin = now
+    if begin and now - begin > float(sys.argv[2]): break
+print(count / (now - begin))
+"""
+# So many a second, a hundredth of them at a time
+OFFER = """
+import socket, sys, time
+offering = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); offering.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+due = time.monotonic()
+while True:
+    for _ in range(int(sys.argv[3]) // 100):
+        try: offering.sendto(bytes(32), (sys.argv[1], int(sys.argv[2])))
+        except OSError: pass
+    due += 0.01; time.sleep(max(0, due - time.monotonic()))
 """
 # Says the DSCP field of the first datagram
 MARKED = """
@@ -53,6 +78,23 @@ def kilobits(source: Any, sink: Any, address: str, *, seconds: float = 4, port: 
             if one:
                 one.kill()
                 one.wait()
+
+
+def packets(
+    source: Any, sinks: Sequence[Any], address: str, *, offered: int = 4000, seconds: float = 3, port: int = 7002
+) -> list[float]:
+    """Datagrams per second that each sink gets of those that ``source`` sends to an address that is theirs, or a broadcast."""
+    words = ["python3", "-c", COUNT, str(port), str(seconds)]
+    taking = [sink.popen(words, stdout=subprocess.PIPE, text=True) for sink in sinks]
+    offering = None
+    try:
+        assert wait_for(lambda: all(f":{port} " in sink.run(["ss", "-Hlun"]).stdout for sink in sinks), 20)
+        offering = source.popen(["python3", "-c", OFFER, address, str(port), str(offered)])
+        return [float(one.communicate(timeout=90)[0]) for one in taking]
+    finally:
+        for one in (*taking, *([offering] if offering else ())):
+            one.kill()
+            one.wait()
 
 
 def dscp(source: Any, sink: Any, address: str, *, port: int = 7001) -> int:

@@ -1,4 +1,4 @@
-"""What QoS rules do to packets: bandwidth in both directions, marks; on ports, networks, floating IPs and router gateways."""
+"""What QoS rules do to packets: bandwidth and packet rates in both directions, marks; on ports, networks, floating IPs and gateways."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.real.rates import dscp, kilobits
-from tests.real.tenants import Tenant, ask, pings
+from tests.real.rates import dscp, kilobits, packets
+from tests.real.tenants import Server, Tenant, ask, pings
 from wolke.lab import Lab, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 SLOW, FAST = 2000, 6000  # kilobits per second
+FEW, MORE = 1000, 2000  # packets per second
 WORDS: list[dict[str, Any]] = [{}, {"ethertype": "IPv6"}]  # rules: everything
 
 
@@ -42,9 +43,8 @@ class Red(Tenant):
         self.lab.control.run(["ovn-nbctl", "--timeout=60", "--wait=hv", "sync"])
 
 
-@pytest.fixture
-def red(lab: Lab) -> Iterator[Red]:
-    made = Red(lab, "qos-red")
+def ending(made: Red) -> Iterator[Red]:
+    """A project that is gone afterwards, and its policies with it."""
     yield made
     for server in made.servers:
         made.call("PUT", f"ports/{server.port['id']}", port={"qos_policy_id": None})
@@ -52,6 +52,11 @@ def red(lab: Lab) -> Iterator[Red]:
     for path, id in made.made:
         if path == "qos/policies":
             made.operate("DELETE", f"policies/{id}")
+
+
+@pytest.fixture
+def red(lab: Lab) -> Iterator[Red]:
+    yield from ending(Red(lab, "qos-red"))
 
 
 def about(limit: int) -> Callable[[float], bool]:
@@ -152,3 +157,79 @@ def test_floating_ips_and_gateways_have_limits_of_their_own(lab: Lab, red: Red) 
     assert in_ovn(lab, 0)
     red.settled()
     assert kilobits(served.guest, lab.internet, internet) > 3 * FAST
+
+
+class Counted:
+    """A guest with packet rates, another beside it on the same host, and one far away that both speak with."""
+
+    def __init__(self, lab: Lab, red: Red) -> None:
+        self.lab, self.red = lab, red
+        network, group = red.network("10.0.0.0/24"), red.group(*WORDS)
+        self.one, self.beside = red.server(network, 1, group), red.server(network, 1, group)
+        self.far = red.server(network, 2, group)
+        near = (self.one.guest, self.beside.guest)
+        assert wait_for(lambda: all(pings(guest, self.far.address()) for guest in near), 60)
+        self.policy = red.policy(
+            packet_rate_limit__out={"max_kpps": 1, "max_burst_kpps": 1},
+            packet_rate_limit__in={"max_kpps": 1, "max_burst_kpps": 1, "direction": "ingress"},
+        )
+
+    def give(self, policy: dict[str, Any] | None) -> None:
+        self.red.call("PUT", f"ports/{self.one.port['id']}", port={"qos_policy_id": policy and policy["id"]})
+        assert wait_for(lambda: len(self.meters()) == (2 if policy else 0), 30)
+
+    def meters(self) -> list[str]:
+        """Of the host's agent."""
+        words = ["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br-int"]
+        return [id for id in re.findall(r"meter=(\d+) pktps", self.lab.host(1).run(words).stdout) if int(id) > 65535]
+
+    def out(self) -> float:
+        return between(self.one, self.far)
+
+    def into(self) -> float:
+        return between(self.far, self.one)
+
+    def limited(self) -> bool:
+        return about(FEW)(self.out()) and about(FEW)(self.into())
+
+
+def between(source: Server, sink: Server) -> float:
+    return packets(source.guest, [sink.guest], sink.address())[0]
+
+
+def free(source: Server, sink: Server) -> bool:
+    """Whether more gets through than any limit lets; a machine that is busy may offer less for a while."""
+    return wait_for(lambda: between(source, sink) > 1.3 * MORE, 60)
+
+
+def test_packet_rates_hold_one_card_and_nobody_beside_it(lab: Lab, red: Red) -> None:
+    scene = Counted(lab, red)
+    assert free(scene.one, scene.far) and free(scene.far, scene.one)
+    scene.give(scene.policy)
+    assert about(FEW)(found := scene.out()), found
+    assert about(FEW)(found := scene.into()), found
+    assert free(scene.beside, scene.far) and free(scene.far, scene.beside)
+    limited, whole = packets(scene.far.guest, [scene.one.guest, scene.beside.guest], "10.0.0.255", offered=1800)
+    assert about(FEW)(limited) and whole > 1.4 * FEW, (limited, whole)
+    rules = red.operate("GET", f"policies/{scene.policy['id']}/packet_rate_limit_rules")["packet_rate_limit_rules"]
+    [rule] = [rule for rule in rules if rule["direction"] == "egress"]
+    path = f"policies/{scene.policy['id']}/packet_rate_limit_rules/{rule['id']}"
+    red.operate("PUT", path, packet_rate_limit_rule={"max_kpps": 2, "max_burst_kpps": 2})
+    assert wait_for(lambda: about(MORE)(scene.out()), 60)
+    assert about(FEW)(found := scene.into()), found
+    scene.give(None)
+    assert free(scene.one, scene.far) and free(scene.far, scene.one)
+
+
+def test_packet_rates_are_back_after_ovn_controller_and_after_a_hand(lab: Lab, red: Red) -> None:
+    scene = Counted(lab, red)
+    scene.give(scene.policy)
+    assert about(FEW)(found := scene.out()), found
+    lab.kill("h1/ovn-controller")
+    assert about(FEW)(found := scene.out()), found
+    lab.start("h1/ovn-controller")
+    assert wait_for(scene.limited, 60)
+    lab.host(1).run(["ovs-ofctl", "-O", "OpenFlow15", "del-meters", "br-int"])
+    assert wait_for(scene.limited, 60)
+    scene.give(None)
+    assert free(scene.one, scene.far) and free(scene.far, scene.one)

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.real.rates import packets
 from tests.real.tenants import Server, Tenant, ask, pings
+from tests.real.test_qos import FEW, Red, about, ending, free
+from wolke.drivers import packet_rates
 from wolke.lab import Lab, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -82,6 +85,11 @@ def red(lab: Lab) -> Iterator[Tenant]:
     made = Tenant(lab, "trunk-red")
     yield made
     made.end()
+
+
+@pytest.fixture
+def qos(lab: Lab) -> Iterator[Red]:
+    yield from ending(Red(lab, "trunk-qos"))
 
 
 def inside(red: Tenant, network: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
@@ -157,4 +165,28 @@ def test_the_rules_of_a_subport_are_its_own(lab: Lab, red: Tenant) -> None:
         red.delete("security_group_rule", rule["id"])
         assert wait_for(lambda: not pings(other.guest, address), 30)
     finally:
+        trunk.gone()
+
+
+def test_the_packet_rate_of_a_subport_is_its_own(lab: Lab, qos: Red) -> None:
+    group, limits = qos.group(*EVERYTHING), {"max_kpps": 1, "max_burst_kpps": 1}
+    plain, network = qos.network("10.0.0.0/24"), qos.network("10.0.1.0/24")
+    near, far = qos.server(plain, 2, group), qos.server(network, 2, group)
+    port = inside(qos, network, group)
+    trunk = Trunk(qos, qos.server(plain, 1, group))
+    policy = qos.policy(packet_rate_limit__out=limits, packet_rate_limit__in={**limits, "direction": "ingress"})
+    try:
+        trunk.add(100, port)
+        trunk.cards(100)
+        trunk.card(100, port["mac_address"], *of(port))
+        assert wait_for(lambda: pings(trunk.guest, far.address()) and pings(trunk.guest, near.address()), 60)
+        qos.call("PUT", f"ports/{port['id']}", port={"qos_policy_id": policy["id"]})
+        words = ["ovs-ofctl", "dump-flows", "br-int", f"cookie={packet_rates.COOKIE:#x}/-1"]
+        assert wait_for(lambda: lab.host(1).run(words).stdout.count("actions=") == 3, 30)
+        assert wait_for(lambda: about(FEW)(packets(trunk.guest, [far.guest], far.address())[0]), 60)
+        address = of(port)[0].partition("/")[0]
+        assert wait_for(lambda: about(FEW)(packets(far.guest, [trunk.guest], address)[0]), 60)
+        assert free(trunk.parent, near) and free(near, trunk.parent), "what bears no tag is the parent's"
+    finally:
+        qos.call("PUT", f"ports/{port['id']}", port={"qos_policy_id": None})
         trunk.gone()

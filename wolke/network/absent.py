@@ -40,10 +40,6 @@ REASONS: dict[str, tuple[str, ...]] = {
         "port-resource-request", "port-resource-request-groups", "qos-bw-minimum-ingress", "qos-pps-minimum",
         "qos-pps-minimum-rule-alias",
     ),
-    "OVN 23.03's meters of QoS count bytes: its schema takes rate and burst in kilobits alone. In the userspace datapath the policer of a"
-    " port (ingress_policing_kpkts_rate) passed every packet when measured; a meter by hand in br-int held, but nothing would keep it.": (
-        "qos-pps",
-    ),
     "Isolation inside a network is what security groups do.": ("pvlan",),
     "No subnet is bound to a segment: OVN's switches are everywhere. Zones stretch a network over another wire.": (
         "multi-provider", "segment", "segments-peer-subnet-host-routes", "standard-attr-segment", "subnet-segmentid-enforce",

@@ -79,6 +79,7 @@ EXTENSIONS = {
     "qos-fip-network-policy": "QoS floating IP network policy ID",
     "qos-gateway-ip": "Router gateway IP QoS",
     "qos-port-network-policy": "QoS port network policy ID",
+    "qos-pps": "QoS Rule Type Packet per Second Extension",
     "qos-rule-type-details": "Details of QoS rule types",
     "qos-rule-type-filter": "Allow to filter the list of QoS rule types",
     "qos-rules-alias": "Quality of Service rules alias API",

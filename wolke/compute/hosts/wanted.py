@@ -18,6 +18,7 @@ from wolke.image.table import Image
 from wolke.network import ended, facts, guard
 from wolke.network.bgp import hosts as bgp
 from wolke.network.facts import PortFacts
+from wolke.network.qos import packets
 from wolke.network.zones import hosts as zones
 from wolke.wire import wanted
 from wolke.wire.wanted import Power, Wanted
@@ -49,6 +50,7 @@ def slice_of(db: Session, app: App, host: str) -> Wanted:
         bgp=bgp.wanted_speakers(db, app.vault, host),
         ended=ended.wanted_ended(db),
         routing_ports=guard.routing_ports(db),
+        packet_limits=packets.limits_on(db, host),
     )
 
 

@@ -148,7 +148,7 @@ def create(ctx: Ctx, body: Create) -> FloatingIp:
     made = FloatingIp(
         project_id=floating_ips.project_of(ctx, body), description=body.description, floating_network_id=outside.id
     )
-    made.qos_policy_id = qos.usable(ctx, body.qos_policy_id)
+    made.qos_policy_id = qos.usable_outside(ctx, body.qos_policy_id, by="floating IPs")
     port, address = hold(ctx, outside, body)
     made.floating_port_id, made.floating_ip_address, made.mac_address = port.id, address, port.mac_address
     if body.port_id:
@@ -194,7 +194,7 @@ def update(ctx: Ctx, one: FloatingIp, body: Update) -> None:
     if body.description is not UNSET:
         one.description = str(body.description)
     if body.qos_policy_id is not UNSET:
-        one.qos_policy_id = qos.usable(ctx, body.qos_policy_id, one.qos_policy_id)
+        one.qos_policy_id = qos.usable_outside(ctx, body.qos_policy_id, one.qos_policy_id, by="floating IPs")
     port_id = one.port_id if body.port_id is UNSET else body.port_id
     if port_id and (body.port_id is not UNSET or body.fixed_ip_address is not UNSET):
         lead(ctx, one, port_id, body.fixed_ip_address or None)

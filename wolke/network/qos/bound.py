@@ -17,7 +17,8 @@ from wolke.network.floating_ips.table import FloatingIp
 from wolke.network.networks.table import Network
 from wolke.network.owners import GATEWAY, is_trusted, trusted
 from wolke.network.ports.table import Port
-from wolke.network.qos.errors import QosPolicyInUse
+from wolke.network.qos.errors import QosPolicyInUse, QosRuleNotSupported
+from wolke.network.qos.table import PACKETS
 from wolke.network.routers.table import Router
 
 # what the message calls it, and its table: in the order in which Neutron looks
@@ -50,6 +51,15 @@ def refuse_in_use(db: Session, policy_id: str) -> None:
         if kind == "port" and found.device_owner == GATEWAY:
             kind, id = "router", found.device_id
         raise QosPolicyInUse(f"QoS Policy {policy_id} is used by {kind} {id}.")
+
+
+def refuse_outside(db: Session, policy_id: str) -> None:
+    """Raises QosRuleNotSupported: the policy is that of a floating IP or a router's gateway, where packets are not counted."""
+    if db.scalar(select(FloatingIp.id).where(FloatingIp.qos_policy_id == policy_id).limit(1)):
+        raise QosRuleNotSupported(f"Rule {PACKETS} is not supported by floating IPs, and one has this policy.")
+    gateways = (Port.qos_policy_id == policy_id) & (Port.device_owner == GATEWAY)
+    if db.scalar(select(Port.id).where(gateways).limit(1)):
+        raise QosRuleNotSupported(f"Rule {PACKETS} is not supported by router gateways, and one has this policy.")
 
 
 def users(db: Session, policy_id: str) -> Iterable[str]:

@@ -25,5 +25,9 @@ class QoSRulesConflict(Conflict):
     """The policy has a rule of this type and direction already."""
 
 
+class QosRuleNotSupported(Conflict):
+    """What has the policy cannot be limited like that."""
+
+
 class PolicyRemoveAuthorizationError(Forbidden):
     """Somebody else has given this policy, and the caller does not see it: it stays."""

@@ -18,8 +18,13 @@ from wolke.core.http import Ctx
 from wolke.core.quota import quota, rows_of
 from wolke.network import rbac
 from wolke.network.qos import bound
-from wolke.network.qos.errors import PolicyRemoveAuthorizationError, QoSPolicyDefaultAlreadyExists, QosPolicyNotFound
-from wolke.network.qos.table import BANDWIDTH, QosPolicy, QosRule
+from wolke.network.qos.errors import (
+    PolicyRemoveAuthorizationError,
+    QoSPolicyDefaultAlreadyExists,
+    QosPolicyNotFound,
+    QosRuleNotSupported,
+)
+from wolke.network.qos.table import BANDWIDTH, PACKETS, QosPolicy, QosRule
 from wolke.network.service import Collection, CreateBody, UpdateBody, standard
 
 KIND = "qos_policy"
@@ -41,6 +46,8 @@ def rule_view(rule: Any) -> Json:
     """What a rule says, without its id."""
     if rule.type == BANDWIDTH:
         return {"max_kbps": rule.max_kbps, "max_burst_kbps": rule.max_burst_kbps, "direction": rule.direction}
+    if rule.type == PACKETS:
+        return {"max_kpps": rule.max_kpps, "max_burst_kpps": rule.max_burst_kpps, "direction": rule.direction}
     return {"dscp_mark": rule.dscp_mark}
 
 
@@ -140,4 +147,21 @@ def usable(ctx: Ctx, wanted: str | None, held: str | None = None) -> str | None:
     if wanted:
         lock(ctx.db, f"{KIND}/{wanted}")
         policies.seen(ctx, wanted)
+    return wanted
+
+
+def usable_outside(ctx: Ctx, wanted: str | None, held: str | None = None, *, by: str) -> str | None:
+    """The same for what is no card of a server: packets are counted at cards alone.
+
+    Parameters
+    ----------
+    by : what is to have it, as the message calls it
+    Raises
+    ------
+    QosRuleNotSupported: the policy has a packet rate, which would not be in force
+    """
+    wanted = usable(ctx, wanted, held)
+    packets = (QosRule.qos_policy_id == wanted) & (QosRule.type == PACKETS)
+    if wanted != held and ctx.db.scalar(select(QosRule.id).where(packets).limit(1)):
+        raise QosRuleNotSupported(f"Rule {PACKETS} is not supported by {by}.")
     return wanted

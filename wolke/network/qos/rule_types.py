@@ -13,7 +13,7 @@ from wolke.core.errors import BadRequest, NotFound
 from wolke.core.http import Ctx
 from wolke.core.parameters import TRUTH
 from wolke.network.qos.rules import MARKS, MOST
-from wolke.network.qos.table import BANDWIDTH, DSCP, EGRESS, INGRESS
+from wolke.network.qos.table import BANDWIDTH, DSCP, EGRESS, INGRESS, PACKETS
 from wolke.network.service import network
 
 FLAGS = ("all_rules", "all_supported")
@@ -37,6 +37,7 @@ def choices(name: str, values: list[Any]) -> Json:
 TYPES: dict[str, list[Json]] = {
     BANDWIDTH: [span("max_kbps"), span("max_burst_kbps"), choices("direction", [INGRESS, EGRESS])],
     DSCP: [choices("dscp_mark", list(MARKS))],
+    PACKETS: [span("max_kpps"), span("max_burst_kpps"), choices("direction", [INGRESS, EGRESS])],
 }
 
 

@@ -1,6 +1,9 @@
 """Rules of QoS policies: below their policy, and by their own id (``alias``).
 
-API:  https://docs.openstack.org/api-ref/network/v2/#qos-bandwidth-limit-rules, #qos-dscp-marking-rules, #qos-rules-alias-api
+Packet rates have no alias: Neutron has none.
+
+API:  https://docs.openstack.org/api-ref/network/v2/#qos-bandwidth-limit-rules, #qos-dscp-marking-rules, #qos-packet-rate-limit-rules,
+      #qos-rules-alias-api
 """
 
 from __future__ import annotations
@@ -19,26 +22,26 @@ from wolke.core.http import Ctx
 from wolke.network.qos import bound
 from wolke.network.qos.errors import QosRuleNotFound, QoSRulesConflict
 from wolke.network.qos.policies import KIND, policies, rule_view
-from wolke.network.qos.table import BANDWIDTH, DSCP, EGRESS, QosPolicy, QosRule
+from wolke.network.qos.table import BANDWIDTH, DSCP, EGRESS, PACKETS, QosPolicy, QosRule
 from wolke.network.service import Collection, network, taggable
 
 MOST = 2**31 - 1
 MARKS = (0, *range(8, 42, 2), 44, 46, 48, 56)  # DSCP values with a name
-Kilobits = Annotated[int, Meta(ge=0, le=MOST)]
+Amount = Annotated[int, Meta(ge=0, le=MOST)]  # thousands of bits or packets
 Mark = Literal[0, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 44, 46, 48, 56]
 Direction = Literal["ingress", "egress"]
 
 
 # What the API takes and gives ----------------------------------------------------------------------------------------
 class CreateLimit(Body):
-    max_kbps: Kilobits
-    max_burst_kbps: Kilobits = 0
+    max_kbps: Amount
+    max_burst_kbps: Amount = 0
     direction: Direction = "egress"
 
 
 class UpdateLimit(Body):
-    max_kbps: Kilobits | UnsetType = UNSET
-    max_burst_kbps: Kilobits | UnsetType = UNSET
+    max_kbps: Amount | UnsetType = UNSET
+    max_burst_kbps: Amount | UnsetType = UNSET
     direction: Direction | UnsetType = UNSET
 
 
@@ -50,10 +53,25 @@ class UpdateMark(Body):
     dscp_mark: Mark | UnsetType = UNSET
 
 
+class CreatePacketRate(Body):
+    max_kpps: Amount
+    max_burst_kpps: Amount = 0
+    direction: Direction = "egress"
+
+
+class UpdatePacketRate(Body):
+    max_kpps: Amount | UnsetType = UNSET
+    max_burst_kpps: Amount | UnsetType = UNSET
+    direction: Direction | UnsetType = UNSET
+
+
 BODIES: Mapping[str, tuple[type[Body], type[Body]]] = {
     BANDWIDTH: (CreateLimit, UpdateLimit),
     DSCP: (CreateMark, UpdateMark),
+    PACKETS: (CreatePacketRate, UpdatePacketRate),
 }
+# Those that have calls by their own id
+ALIASED = (BANDWIDTH, DSCP)
 
 
 def view(rule: Any) -> Json:
@@ -66,8 +84,7 @@ class RuleCollection(Collection[QosRule]):
 
     def __init__(self, type: str) -> None:
         self.type = type
-        columns = {BANDWIDTH: ("max_kbps", "max_burst_kbps", "direction"), DSCP: ("dscp_mark",)}[type]
-        kept = {"id", "qos_policy_id", "project_id", *columns}
+        kept = {"id", "qos_policy_id", "project_id", *BODIES[type][0].__struct_fields__}
         super().__init__(
             f"/v2.0/qos/policies/{{policy_id}}/{type}_rules", f"{type}_rule", f"{type}_rules", QosRule, view, wakes="",
             rules=Rules(create=policy.manager, update=policy.manager, delete=policy.manager), error=QosRuleNotFound,
@@ -132,12 +149,14 @@ def declare(type: str) -> RuleCollection:
     def create(ctx: Ctx, body: Any) -> QosRule:
         owner, wanted = policies.seen(ctx, ctx.path["policy_id"]), given(body)
         refuse_second(ctx, type, owner.id, wanted.get("direction", EGRESS))
+        if type == PACKETS:
+            bound.refuse_outside(ctx.db, owner.id)
         return QosRule(project_id=owner.project_id, qos_policy_id=owner.id, type=type, **wanted)
 
     things.create(create, body=create_body)
     things.update(change, body=update_body)
     things.delete(lambda ctx, rule: None)
-    for spelt in (f"alias_{type}_rule", f"alias-{type.replace('_', '-')}-rule"):
+    for spelt in (f"alias_{type}_rule", f"alias-{type.replace('_', '-')}-rule") if type in ALIASED else ():
         by_id(type, f"/v2.0/qos/{spelt}s/{{rule_id}}", update_body)
     return things
 

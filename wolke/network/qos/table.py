@@ -8,7 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from wolke.core.db import Resource
 from wolke.network.tables import Standard
 
-BANDWIDTH, DSCP = "bandwidth_limit", "dscp_marking"  # types of rules, as the API spells them
+# Types of rules, as the API spells them
+BANDWIDTH, DSCP, PACKETS = "bandwidth_limit", "dscp_marking", "packet_rate_limit"
 EGRESS, INGRESS = "egress", "ingress"  # seen from the server
 
 
@@ -30,3 +31,5 @@ class QosRule(Resource):
     max_kbps: Mapped[int] = mapped_column(default=0)  # kilobits per second, 1000 bits each; 0: no limit
     max_burst_kbps: Mapped[int] = mapped_column(default=0)  # kilobits; 0: as OVS chooses
     dscp_mark: Mapped[int] = mapped_column(default=0)
+    max_kpps: Mapped[int] = mapped_column(default=0)  # thousands of packets per second; 0: no limit
+    max_burst_kpps: Mapped[int] = mapped_column(default=0)  # thousands of packets; 0: as OVS chooses

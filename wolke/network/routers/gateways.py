@@ -181,7 +181,7 @@ def add(ctx: Ctx, router: Router, outside: Network, wanted: Gateway) -> Port:
     wish = Wish(project_id="", device_owner=GATEWAY, device_id=router.id, fixed_ips=wishes(wanted))
     port = new_port(ctx, outside, wish)
     if isinstance(wanted.qos_policy_id, str):
-        port.qos_policy_id = policies.usable(ctx, wanted.qos_policy_id)
+        port.qos_policy_id = policies.usable_outside(ctx, wanted.qos_policy_id, by="router gateways")
     if wanted.security_groups:
         security_groups.put_on(ctx, port, wanted.security_groups, router.project_id)
     return port
@@ -194,7 +194,8 @@ def change(ctx: Ctx, router: Router, port: Port, wanted: Gateway) -> None:
         hooks.tell(hooks.port_changed, ctx.db, [port.id])
     ndp.refuse_unanswered(ctx.db, router)
     if wanted.qos_policy_id is not UNSET:
-        port.qos_policy_id = policies.usable(ctx, wanted.qos_policy_id or None, port.qos_policy_id)
+        asked = wanted.qos_policy_id or None
+        port.qos_policy_id = policies.usable_outside(ctx, asked, port.qos_policy_id, by="router gateways")
     if wanted.security_groups is not UNSET:
         security_groups.put_on(ctx, port, wanted.security_groups or (), router.project_id)
     ctx.wake(Port.__tablename__, port.id)
