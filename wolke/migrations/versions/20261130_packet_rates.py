@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "79d0e63ee00c"
-down_revision = "e00b86618e55"
+down_revision = "a1caddcb079f"
 branch_labels = None
 depends_on = None
 
