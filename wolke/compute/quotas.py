@@ -28,16 +28,11 @@ from wolke.identity.table import Project
 SERVICE = "compute"
 
 
-def each_alone(db: Session, project_id: str) -> int:
-    """Limits of one server or one user; a project as a whole uses nothing of them."""
-    return 0
-
-
 for _name, _default in (
     ("metadata_items", 128), ("key_pairs", 100), ("injected_files", 0), ("injected_file_content_bytes", 0),
     ("injected_file_path_bytes", 0),
 ):  # fmt: skip
-    quota.quota(SERVICE, _name, _default, each_alone)
+    quota.quota(SERVICE, _name, _default, quota.each_alone)
 
 # What the network has taken over; Nova shows these without a limit up to 2.35
 PROXIED = ("fixed_ips", "floating_ips", "security_group_rules", "security_groups")

@@ -32,7 +32,7 @@ class ServerGroup(Resource):
 
 
 quota.quota("compute", "server_groups", 10, quota.rows_of(ServerGroup))
-quota.quota("compute", "server_group_members", 10, lambda db, project_id: 0)  # counted in ``group_for``
+quota.quota("compute", "server_group_members", 10, quota.each_alone)  # counted in ``group_for``
 
 
 # What the API takes and gives -------------------------------------------------------------------------------------

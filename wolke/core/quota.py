@@ -5,10 +5,11 @@ A limit of -1 is none. Limits: the project's own row, else the default class's r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, literal, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.core.db import Base, Resource, lock
@@ -31,31 +32,43 @@ class Quota:
     service: str
     resource: str  # as the API spells it
     default: int
-    used: Callable[[Session, str], int]  # of one project
+    counting: Callable[[str], Any]  # project id -> a select of the one number that it uses
 
 
 _quotas: dict[tuple[str, str], Quota] = {}
 
 
-def quota(service: str, resource: str, default: int, used: Callable[[Session, str], int]) -> Quota:
+def quota(service: str, resource: str, default: int, counting: Callable[[str], Any]) -> Quota:
     """Declare an allowance."""
-    made = Quota(service, resource, default, used)
+    made = Quota(service, resource, default, counting)
     _quotas[service, resource] = made
     return made
 
 
-def rows_of(table: type[Resource]) -> Callable[[Session, str], int]:
+def rows_of(table: type[Resource]) -> Callable[[str], Any]:
     """Usage that is the number of a project's rows in a table."""
 
-    def used(db: Session, project_id: str) -> int:
+    def counting(project_id: str) -> Any:
         alive = (table.project_id == project_id) & table.deleting.is_(False)
-        return db.scalar(select(func.count()).select_from(table).where(alive)) or 0
+        return select(func.count()).select_from(table).where(alive)
 
-    return used
+    return counting
+
+
+def each_alone(project_id: str) -> Any:
+    """Limits of one server, one group or one user: a project as a whole uses nothing of them."""
+    return select(literal(0))
 
 
 def quotas(service: str) -> list[Quota]:
     return [one for one in _quotas.values() if one.service == service]
+
+
+def used(db: Session, project_id: str, counted: Iterable[Quota]) -> dict[str, int]:
+    """What one project uses of each resource, in one statement."""
+    each = list(counted)
+    row = db.execute(select(*(one.counting(project_id).scalar_subquery() for one in each))).one()
+    return {one.resource: number or 0 for one, number in zip(each, row, strict=True)}
 
 
 def limits(db: Session, service: str, project_id: str) -> dict[str, int]:
@@ -87,11 +100,24 @@ def claim(db: Session, service: str, project_id: str, **amounts: int) -> None:
     OverQuota: names the resource, its limit and what is used
     """
     lock(db, f"quota/{service}/{project_id}")
-    allowed = limits(db, service, project_id)
-    for resource, amount in amounts.items():
-        limit = allowed[resource]
-        if limit < 0 or amount <= 0:
-            continue
-        used = _quotas[service, resource].used(db, project_id)
-        if used + amount > limit:
-            raise OverQuota(resource, limit=limit, used=used, requested=amount)
+    asked = [_quotas[service, resource] for resource, amount in amounts.items() if amount > 0]
+    if not asked:
+        return
+    columns = [
+        column for one in asked for column in (one.counting(project_id).scalar_subquery(), limit_of(one, project_id))
+    ]
+    row = db.execute(select(*columns)).one()
+    for at, one in enumerate(asked):
+        have, most, amount = row[2 * at] or 0, row[2 * at + 1], amounts[one.resource]
+        if 0 <= most < have + amount:
+            raise OverQuota(one.resource, limit=most, used=have, requested=amount)
+
+
+def limit_of(one: Quota, project_id: str) -> Any:
+    """A column: the project's limit of one resource."""
+
+    def of(owner: str) -> Any:
+        mine = (QuotaLimit.service == one.service) & (QuotaLimit.resource == one.resource)
+        return select(QuotaLimit.limit).where(mine, QuotaLimit.project_id == owner).scalar_subquery()
+
+    return func.coalesce(of(project_id), of(DEFAULT_CLASS), one.default)

@@ -17,7 +17,7 @@ from wolke.core.db import Json
 from wolke.core.errors import BadRequest
 from wolke.core.events import difference
 from wolke.core.http import Ctx
-from wolke.core.quota import DEFAULT_CLASS, QuotaLimit, limits, quotas, reset, set_limits
+from wolke.core.quota import DEFAULT_CLASS, QuotaLimit, limits, quotas, reset, set_limits, used
 from wolke.network.service import network
 
 Limit = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
@@ -37,12 +37,9 @@ def asked(ctx: Ctx, rule: str) -> str:
 
 def check(ctx: Ctx, project_id: str, wanted: dict[str, int]) -> None:
     """Raises BadRequest where a project already uses more than it is to have."""
-    for one in quotas(NAME):
-        limit = wanted.get(one.resource, -1)
-        if limit >= 0 and (used := one.used(ctx.db, project_id)) > limit:
-            raise BadRequest(
-                f"Quota limit {limit} for {one.resource} must be greater than or equal to already used {used}"
-            )
+    for resource, have in used(ctx.db, project_id, quotas(NAME)).items():
+        if 0 <= (limit := wanted.get(resource, -1)) < have:
+            raise BadRequest(f"Quota limit {limit} for {resource} must be greater than or equal to already used {have}")
 
 
 def told(ctx: Ctx, project_id: str, before: Json) -> Json:
@@ -93,12 +90,9 @@ def declare() -> None:
     def details(ctx: Ctx) -> Json:
         """A project's quotas and what is used of them."""
         project_id = asked(ctx, get)
-        allowed = limits(ctx.db, NAME, project_id)
+        allowed, have = limits(ctx.db, NAME, project_id), used(ctx.db, project_id, quotas(NAME))
         return {
-            "quota": {
-                one.resource: {"limit": allowed[one.resource], "used": one.used(ctx.db, project_id), "reserved": 0}
-                for one in quotas(NAME)
-            }
+            "quota": {name: {"limit": allowed[name], "used": number, "reserved": 0} for name, number in have.items()}
         }
 
     for path in ("/v2.0/quotas/{project_id}/details", "/v2.0/quotas/{project_id}/details.json"):

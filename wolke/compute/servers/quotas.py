@@ -14,20 +14,26 @@ from wolke.core.db import lock
 from wolke.core.errors import OverQuota
 from wolke.core.http import Ctx
 
+SUMS: dict[str, tuple[Any, int]] = {  # resource -> what is summed up, and the default limit
+    "instances": (func.count(), 10),
+    "cores": (func.coalesce(func.sum(Server.vcpus), 0), 20),
+    "ram": (func.coalesce(func.sum(Server.ram_mib), 0), 50 * 1024),  # MiB
+}
+
 
 def usage(db: Session, project_id: str) -> dict[str, int]:
     """instances, cores and ram (MiB) of one project's servers, in one statement."""
-    sums = select(func.count(), func.coalesce(func.sum(Server.vcpus), 0), func.coalesce(func.sum(Server.ram_mib), 0))
-    row = db.execute(sums.where(Server.project_id == project_id, Server.deleting.is_(False))).one()
-    return {"instances": int(row[0]), "cores": int(row[1]), "ram": int(row[2])}
+    row = db.execute(counting(*SUMS)(project_id)).one()
+    return {resource: int(number) for resource, number in zip(SUMS, row, strict=True)}
 
 
-def used(resource: str) -> Callable[[Session, str], int]:
-    return lambda db, project_id: usage(db, project_id)[resource]
+def counting(*resources: str) -> Callable[[str], Any]:
+    sums = select(*(SUMS[resource][0] for resource in resources)).select_from(Server)
+    return lambda project_id: sums.where(Server.project_id == project_id, Server.deleting.is_(False))
 
 
-for _name, _default in (("instances", 10), ("cores", 20), ("ram", 50 * 1024)):
-    quota.quota("compute", _name, _default, used(_name))
+for _name, (_, _default) in SUMS.items():
+    quota.quota("compute", _name, _default, counting(_name))
 
 
 def room_for(ctx: Ctx, least: int, most: int, **each: int) -> int:

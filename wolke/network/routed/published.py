@@ -81,14 +81,14 @@ def is_counted(db: Session, pool_id: str) -> bool:
     return db.execute(query).first() is not None
 
 
-def used(db: Session, project_id: str) -> int:
+def counting(project_id: str) -> Any:
     """Routed prefixes of a project: subnets of operators' pools on networks that are its own."""
     query = select(func.count(Subnet.id)).join(SubnetPool, SubnetPool.id == Subnet.subnetpool_id)
     query = query.outerjoin(AddressScope, in_scope()).join(Network, Network.id == Subnet.network_id)
-    return db.scalar(query.where(Subnet.project_id == project_id, ~Network.external, counts())) or 0
+    return query.where(Subnet.project_id == project_id, ~Network.external, counts())
 
 
-quota("network", "routed_prefix", 10, used)
+quota("network", "routed_prefix", 10, counting)
 
 
 # What is published ---------------------------------------------------------------------------------------------------
