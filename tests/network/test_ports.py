@@ -349,3 +349,18 @@ def test_ports_are_found_by_how_they_got_their_addresses(net: Net) -> None:
         assert [one["id"] for one in net.list("ports", f"ip_allocation={allocation}")] == [id]
     assert [one["id"] for one in net.list("ports", "sort_key=ip_allocation&sort_dir=desc")] == [bare, full]
     assert net.list("ports", "ip_allocation=deferred") == []
+
+
+def test_dhcp_tells_no_way_to_a_metadata_port_that_is_somebody_else_s_now(cloud: Cloud, net: Net) -> None:
+    network = net.network()
+    subnet = net.subnet(network)
+
+    def told() -> bool:
+        cloud.settle()
+        options = cloud.north.table["DHCP_Options", subnet["id"]].columns["options"]
+        return "169.254.169.254" in options.get("classless_static_route", "")
+
+    [port] = net.list("ports", f"network_id={network['id']}&device_owner=network:distributed")
+    assert told()
+    net.update("port", port["id"], by=cloud.admin, device_owner="compute:nova")
+    assert not told()

@@ -150,7 +150,7 @@ def create(ctx: Ctx, body: Create) -> Port:
 @ports.update
 def update(ctx: Ctx, port: Port, body: Update) -> None:
     ports.guard(ctx, "update", body, ports.target_of(ctx, port))
-    old_mac = port.mac_address
+    old_mac, old_owner = port.mac_address, port.device_owner
     mac = old_mac
     if body.mac_address is not UNSET:
         mac = mac_of(body.mac_address) if body.mac_address else free_mac(ctx.db, port.network_id)
@@ -165,6 +165,8 @@ def update(ctx: Ctx, port: Port, body: Update) -> None:
     if body.vnic_type is not UNSET:
         port.vnic_type = vnic_type_of(body.vnic_type)
     take_over(port, body, "name", "description", "admin_state_up", "device_id", "device_owner", "data_plane_status")
+    if port.device_owner != old_owner and METADATA in (port.device_owner, old_owner):
+        wake_dhcp(ctx, port.network_id)
     if body.host_id is not UNSET:
         port.host = body.host_id or ""
     if body.profile is not UNSET:
