@@ -68,6 +68,7 @@ class UpdateBody(Body):
 
 def standard(thing: Any) -> Json:
     """What every resource shows."""
+    created = iso(thing.created_at)
     return {
         "id": thing.id,
         "name": thing.name,
@@ -76,8 +77,9 @@ def standard(thing: Any) -> Json:
         "description": thing.description,
         "tags": thing.tags,
         "revision_number": thing.revision,
-        "created_at": iso(thing.created_at),
-        "updated_at": iso(thing.updated_at),
+        "created_at": created,
+        # most things of a long list have never been changed
+        "updated_at": created if thing.updated_at == thing.created_at else iso(thing.updated_at),
     }
 
 
