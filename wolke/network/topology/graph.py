@@ -56,7 +56,7 @@ def graph(db: Session, project_id: str | None) -> Graph:
     for network in networks:
         made.node(
             "network", network, external=network.external, shared=network.shared, admin_state_up=network.admin_state_up,
-            mtu=network.mtu, network_type=network.network_type,
+            mtu=network.mtu,
         )  # fmt: skip
     for subnet in db.execute(its.order_by(Subnet.created_at, Subnet.id)):
         made.node(
