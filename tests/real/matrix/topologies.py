@@ -299,7 +299,9 @@ def lead_in(dice: Random, made: Topology) -> None:
             one = Forwarding(
                 dice.choice(led).name, kind, dice.choice([inner, 2000 + inner]), inner, floating=len(made.floating)
             )
-            if (one.protocol, one.outer) not in {(each.protocol, each.outer) for each in made.forwardings}:
+            outside = {(each.protocol, each.outer) for each in made.forwardings}
+            inside = {(each.guest, each.protocol, each.inner) for each in made.forwardings}
+            if (kind, one.outer) not in outside and (one.guest, kind, inner) not in inside:
                 made.forwardings.append(one)
         made.floating.append("")
     forwarded = {one.guest for one in made.forwardings}
