@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import delete, func, literal, select
+from sqlalchemy import String, bindparam, delete, func, literal, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from wolke.core.db import Base, Resource, lock
@@ -100,23 +101,30 @@ def claim(db: Session, service: str, project_id: str, **amounts: int) -> None:
     OverQuota: names the resource, its limit and what is used
     """
     lock(db, f"quota/{service}/{project_id}")
-    asked = [_quotas[service, resource] for resource, amount in amounts.items() if amount > 0]
+    asked = tuple(resource for resource, amount in amounts.items() if amount > 0)
     if not asked:
         return
-    columns = [
-        column for one in asked for column in (one.counting(project_id).scalar_subquery(), limit_of(one, project_id))
-    ]
-    row = db.execute(select(*columns)).one()
-    for at, one in enumerate(asked):
-        have, most, amount = row[2 * at] or 0, row[2 * at + 1], amounts[one.resource]
-        if 0 <= most < have + amount:
-            raise OverQuota(one.resource, limit=most, used=have, requested=amount)
+    row = db.execute(used_and_limits(service, asked), {"project_id": project_id}).one()
+    for resource, have, most in zip(asked, row[::2], row[1::2], strict=True):
+        if 0 <= most < (have or 0) + amounts[resource]:
+            raise OverQuota(resource, limit=most, used=have or 0, requested=amounts[resource])
 
 
-def limit_of(one: Quota, project_id: str) -> Any:
+@cache
+def used_and_limits(service: str, resources: tuple[str, ...]) -> Any:
+    """A select of two numbers for each resource: what the project ``:project_id`` uses, and its limit."""
+    # To build it costs more than to ask
+    project_id: Any = bindparam("project_id", type_=String)
+    each = [_quotas[service, resource] for resource in resources]
+    return select(
+        *(column for one in each for column in (one.counting(project_id).scalar_subquery(), limit_of(one, project_id)))
+    )
+
+
+def limit_of(one: Quota, project_id: Any) -> Any:
     """A column: the project's limit of one resource."""
 
-    def of(owner: str) -> Any:
+    def of(owner: Any) -> Any:
         mine = (QuotaLimit.service == one.service) & (QuotaLimit.resource == one.resource)
         return select(QuotaLimit.limit).where(mine, QuotaLimit.project_id == owner).scalar_subquery()
 

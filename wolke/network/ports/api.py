@@ -42,7 +42,8 @@ DEVICE = ("device_id", "device_owner")
 
 # What the API gives ---------------------------------------------------------------------------------------------------
 def shown(ctx: Ctx, found: Sequence[Any]) -> list[Json]:
-    beside, domain = views.beside(ctx.db, found), ctx.app.config.dns_domain
+    beside = views.beside(ctx.db, found, new=ports.rule("create") in ctx.asked)
+    domain = ctx.app.config.dns_domain
     operator = ports.sees(ctx, "binding:host_id")
     return [views.one(port, beside[port.id], domain, operator) for port in found]
 

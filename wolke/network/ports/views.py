@@ -65,10 +65,11 @@ class Beside:
     guest: bool  # on another project's network
 
 
-def beside(db: Session, found: Sequence[Any]) -> dict[str, Beside]:
-    """For a page of ports in a constant number of statements."""
+def beside(db: Session, found: Sequence[Any], *, new: bool = False) -> dict[str, Beside]:
+    """For a page of ports in a constant number of statements. ``new`` : this call makes them, so they are in no trunk yet."""
     ids = [port.id for port in found]
-    ips, members, trunks, under = fixed_ips(db, ids), groups(db, ids), parts(db, ids), networks_of(db, found)
+    ips, members, under = fixed_ips(db, ids), groups(db, ids), networks_of(db, found)
+    trunks = {} if new else parts(db, ids)
     shown = {}
     for port in found:
         part, network = trunks.get(port.id, Part()), under[port.network_id]
