@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -12,8 +13,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wolke.core.errors import BadRequest
 from wolke.core.versions import Since, Version
 
-__all__ = ["UNSET", "Body", "OpenBody", "Text255", "UnsetType", "envelope", "given", "parse", "take_over"]
+__all__ = ["UNSET", "Body", "OpenBody", "Text255", "UnsetType", "envelope", "given", "known", "parse", "take_over"]
 
+T = TypeVar("T")
 Text255 = Annotated[str, Meta(max_length=255)]
 DEEPEST = 100  # objects and lists in one another: what is kept as it was sent is walked through later
 
@@ -52,6 +54,22 @@ def take_over(thing: Any, body: Struct, *names: str) -> None:
             setattr(thing, name, value)
 
 
+_known: dict[int, Any] = {}  # types that msgspec has looked into, by id
+_meeting = threading.Lock()
+
+
+def known(type: T) -> T:
+    """The type, once msgspec has looked into it.
+
+    It does so when it first meets a type, and two threads that meet one at the same moment crash the process (msgspec 0.22).
+    """
+    if id(type) not in _known:
+        with _meeting:
+            msgspec.json.Decoder(type)
+            _known[id(type)] = type
+    return type
+
+
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `(?P<place>[^`]*)`)?$", re.DOTALL)
 
 
@@ -63,7 +81,7 @@ def parse(type: Any, raw: bytes, version: Version | None = None, strict: bool = 
     BadRequest: no JSON, or a field that is unknown, missing, of the wrong type or length, holds a NUL or is too deep; the message names it
     """
     try:
-        body = msgspec.json.decode(raw, type=type, strict=strict)
+        body = msgspec.json.decode(raw, type=known(type), strict=strict)
     except msgspec.ValidationError as error:
         raise BadRequest(explain(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

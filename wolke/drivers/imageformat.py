@@ -54,6 +54,11 @@ class _Answer(msgspec.Struct):
     unsafe: str = ""
 
 
+_ANSWERS = msgspec.json.Decoder(
+    _Answer
+)  # made once: two threads that meet a type for the first time at once crash msgspec
+
+
 def inspect(image: Path | int) -> ImageFacts:
     """The facts of an image: a path, or a descriptor that is open for reading (its position stays as it is).
 
@@ -83,7 +88,7 @@ def _ask(descriptor: int) -> ImageFacts:
             env={"LC_ALL": "C.UTF-8"},
             check=False,
         )
-        answer = msgspec.json.decode(done.stdout, type=_Answer)
+        answer = _ANSWERS.decode(done.stdout)
     except subprocess.TimeoutExpired as error:
         raise UnreadableImage(f"the inspection did not end within {SECONDS:.0f} s") from error
     except msgspec.DecodeError as error:

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, exists, false, or_, select
 
 from wolke.core import policy
+from wolke.core.bodies import known
 from wolke.core.db import Json, after_commit, is_id, iso
 from wolke.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from wolke.core.http import Answer, Ctx
@@ -82,7 +83,7 @@ def checked(values: dict[str, Any]) -> Create:
     """The known fields of a body or of a patched image. Raises BadRequest, naming the field and what it may be."""
     try:
         made = msgspec.convert(
-            {name: value for name, value in values.items() if name in SETTABLE | {"id", "owner"}}, Create
+            {name: value for name, value in values.items() if name in SETTABLE | {"id", "owner"}}, known(Create)
         )
     except msgspec.ValidationError as error:
         raise BadRequest(f"Invalid input: {error}") from error
