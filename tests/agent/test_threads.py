@@ -157,6 +157,7 @@ def test_an_image_that_takes_long_does_not_hold_up_the_others(running):
     wait_for(lambda: states(running) == {State.RUNNING})
 
 
+@pytest.mark.slow
 def test_an_idle_agent_sleeps(running):
     running.control.want(*(server(id) for id in IDS))
     wait_for(lambda: states(running) == {State.RUNNING})

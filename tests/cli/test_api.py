@@ -18,6 +18,7 @@ from wolke.agent.node import JoinRefused, Node, Token
 from wolke.compute.hosts_table import bump
 from wolke.core import pki
 
+pytestmark = pytest.mark.slow
 PEM = pki.PEM
 
 

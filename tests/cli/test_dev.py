@@ -48,6 +48,7 @@ def tried(call):
         return None
 
 
+@pytest.mark.slow
 def test_a_server_becomes_active_and_its_port_too(dev):
     process, file, log = dev
     client = wait_for(lambda: tried(lambda: administrator(file)), 60)

@@ -43,6 +43,7 @@ VALUES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_no_list_breaks_at_a_query(cloud: Cloud, value: str) -> None:
     broken = [

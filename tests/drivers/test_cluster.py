@@ -70,6 +70,7 @@ def cluster(tmp_path: Path) -> Iterator[list[Member]]:
         member.kill()
 
 
+@pytest.mark.slow
 def test_the_leader_may_be_lost(cluster: list[Member]) -> None:
     north = Northbound(",".join(member.remote for member in cluster), patience=60)
     north.start()

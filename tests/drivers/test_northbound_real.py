@@ -17,6 +17,8 @@ from wolke.drivers.ovn.compose import compose
 from wolke.drivers.ovsdb import Operation
 from wolke.drivers.rows import Insert, MissingRow, Row, Unavailable, Update, plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[OvsdbServer]:
