@@ -8,7 +8,8 @@ import pytest
 
 from tests.conftest import BLUE, RED, Cloud
 from tests.network.conftest import Net
-from tests.network.test_doorman import SMTP, Doorman
+from tests.network.test_doorman import SMTP, V1, Doorman
+from wolke.core.db import iso
 
 FOREIGN = "198.51.100.77"
 
@@ -30,6 +31,71 @@ def public(net: Net, cloud: Cloud) -> Any:
 def share(net: Net, network: Any) -> Any:
     policy = {"object_type": "network", "object_id": network["id"], "action": "access_as_shared", "target_tenant": BLUE}
     return net.send("POST", "rbac-policies", json={"rbac_policy": policy})
+
+
+def test_an_exception_opens_and_expires_by_itself(door: Doorman, public: Any, net: Net, cloud: Cloud) -> None:
+    floating = net.create("floatingip", floating_network_id=public["id"])
+    made = door.exception(door.smtp(), 60, floatingip_id=floating["id"])
+    assert (made["status"], made["project_id"], made["granted_by"]["user_name"]) == ("ACTIVE", RED, "admin")
+    four = [text for text in door.drops(public)["to-lport"] if text.startswith("ip4")]
+    assert four and SMTP[0] not in four and all("ip4.dst" in text for text in four)
+    cloud.now += 61
+    assert door.drops(public)["to-lport"] == SMTP
+    listed = cloud.admin.get(f"{V1}/exceptions?status=EXPIRED").json()["doorman_exceptions"]
+    assert [one["id"] for one in listed] == [made["id"]]
+    later = {"doorman_exception": {"expires_at": iso(cloud.now + 60)}}
+    assert (
+        cloud.admin.put(f"{V1}/exceptions/{made['id']}", json=later).json()["doorman_exception"]["status"] == "ACTIVE"
+    )
+    assert SMTP[0] not in door.drops(public)["to-lport"]
+
+
+def test_an_exception_of_a_project_follows_its_addresses(door: Doorman, public: Any, net: Net, cloud: Cloud) -> None:
+    from wolke.network.doorman import reader
+
+    door.exception(door.smtp(), project_id=RED)
+    cloud.settle()
+
+    def local() -> set[str]:
+        with cloud.app.database.read() as db:
+            return {str(prefix) for one in reader.load(db).exemptions for prefix in one.local or ()}
+
+    assert local() == set() and door.drops(public)["to-lport"] == SMTP
+    floating = net.create("floatingip", floating_network_id=public["id"])
+    net.create("floatingip", floating_network_id=public["id"], by=cloud.stranger)
+    router = net.create("router", external_gateway_info={"network_id": public["id"]})
+    outer = router["external_gateway_info"]["external_fixed_ips"][0]["ip_address"]
+    assert local() == {f"{floating['floating_ip_address']}/32", f"{outer}/32"}
+    assert SMTP[0] not in door.drops(public)["to-lport"]
+    net.delete("floatingip", floating["id"])
+    net.delete("router", router["id"])
+    assert local() == set() and door.drops(public)["to-lport"] == SMTP
+
+
+def test_an_exception_of_a_project_knows_its_new_port_on_a_network_shared_with_one(
+    door: Doorman, net: Net, cloud: Cloud
+) -> None:
+    """Not only on one that is shared with everybody: a door stands before both."""
+    network = net.network()
+    net.subnet(network)
+    policy = {"object_type": "network", "object_id": network["id"], "action": "access_as_shared", "target_tenant": BLUE}
+    assert net.send("POST", "rbac-policies", json={"rbac_policy": policy}).status_code == 201
+    door.exception(door.rule(protocol="tcp", port_range_min=8080, port_range_max=8080), project_id=BLUE)
+    before = door.drops(network)
+    net.port(network, by=cloud.stranger)
+    assert door.drops(network) != before
+
+
+def test_an_exception_goes_with_its_floating_ip_and_its_rule(
+    door: Doorman, public: Any, net: Net, cloud: Cloud
+) -> None:
+    floating = net.create("floatingip", floating_network_id=public["id"])
+    one = door.exception(door.smtp(), floatingip_id=floating["id"])
+    net.delete("floatingip", floating["id"])
+    assert cloud.admin.get(f"{V1}/exceptions/{one['id']}").json()["doorman_exception"]["status"] == "EXPIRED"
+    assert door.drops(public)["to-lport"] == SMTP
+    cloud.admin.delete(f"{V1}/rules/{door.smtp()['id']}")
+    assert cloud.admin.get(f"{V1}/exceptions/{one['id']}").status_code == 404
 
 
 def test_an_address_that_a_project_has_chosen_opens_nothing_elsewhere(
