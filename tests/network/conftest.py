@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.conftest import Cloud
+from tests.network.doorman import Doorman
 
 BASE = "/network/v2.0"
 
@@ -66,3 +67,17 @@ class Net:
 @pytest.fixture
 def net(cloud: Cloud) -> Net:
     return Net(cloud)
+
+
+@pytest.fixture
+def door(cloud: Cloud) -> Doorman:
+    return Doorman(cloud)
+
+
+@pytest.fixture
+def public(net: Net, cloud: Cloud) -> Any:
+    made = net.network(
+        name="public", by=cloud.admin, **{"router:external": True, "provider:network_type": "flat", "provider:physical_network": "public"}
+    )  # fmt: skip
+    made["subnet"] = net.subnet(made, "198.51.100.0/24", by=cloud.admin)
+    return made

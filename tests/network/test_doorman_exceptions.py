@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.conftest import BLUE, RED, Cloud
 from tests.network.conftest import Net
-from tests.network.test_doorman import SMTP, V1, Doorman
+from tests.network.doorman import SMTP, V1, Doorman
 from wolke.core.db import iso
 
 FOREIGN = "198.51.100.77"
-
-
-@pytest.fixture
-def door(cloud: Cloud) -> Doorman:
-    return Doorman(cloud)
-
-
-@pytest.fixture
-def public(net: Net, cloud: Cloud) -> Any:
-    made = net.network(
-        name="public", by=cloud.admin, **{"router:external": True, "provider:network_type": "flat", "provider:physical_network": "public"}
-    )  # fmt: skip
-    net.subnet(made, "198.51.100.0/24", by=cloud.admin)
-    return made
 
 
 def share(net: Net, network: Any) -> Any:

@@ -8,15 +8,10 @@ import pytest
 
 from tests.conftest import Cloud
 from tests.network.conftest import Net
-from tests.network.test_doorman import Doorman
+from tests.network.doorman import Doorman
 from wolke.network.ports.table import Port
 
 ANY_GROUP: list[dict[str, Any]] = [{"direction": "ingress"}, {"direction": "ingress", "ethertype": "IPv6"}]
-
-
-@pytest.fixture
-def door(cloud: Cloud) -> Doorman:
-    return Doorman(cloud)
 
 
 class Legs:

@@ -9,12 +9,11 @@ import pytest
 
 from tests.conftest import BLUE, RED, Cloud
 from tests.network.conftest import Net
-from tests.network.test_doorman import Doorman, door, public
+from tests.network.doorman import Doorman
 from tests.network.zones import VLAN, Zones
 from wolke.core.db import iso
 from wolke.network.edge.witness import Witness
 
-__all__ = ["door", "public"]
 EDGE, DOOR = "/wolke/v1/edge", "/wolke/v1/doorman"
 
 
